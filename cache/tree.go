@@ -1,0 +1,220 @@
+package cache
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zeebo/blake3"
+)
+
+// Kind says what a tree's entry is.
+type Kind uint8
+
+const (
+	File Kind = iota + 1 // a regular file
+	Exec                 // a regular file that its owner may execute
+	Link                 // a relative symbolic link that stays inside the tree
+	Dir                  // a directory with nothing in it; others follow from their files
+)
+
+var kindNames = [...]string{File: "file", Exec: "exec", Link: "link", Dir: "dir"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Entry is one name in a tree.
+type Entry struct {
+	Path   string // slash-separated, relative, clean, valid UTF-8 without control characters
+	Kind   Kind
+	Digest Digest // of File and Exec
+	Size   int64  // bytes, of File and Exec
+	Target string // of Link
+}
+
+// Tree is an output's content: its names in the order of their bytes. File times, owners and the other mode bits are no part of it.
+type Tree struct{ Entries []Entry }
+
+const treeHeader = "dpb tree 1\n"
+
+var treeHasher = blake3.NewDeriveKey("dpb tree v1")
+
+// NewTree sorts entries and checks that they form a tree.
+func NewTree(entries []Entry) (Tree, error) {
+	t := Tree{slices.Clone(entries)}
+	slices.SortFunc(t.Entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
+	return t, t.Validate()
+}
+
+// Size is the sum of the sizes of the files, in bytes.
+func (t Tree) Size() (n int64) {
+	for _, e := range t.Entries {
+		n += e.Size
+	}
+	return n
+}
+
+// Files counts the regular files.
+func (t Tree) Files() (n int64) {
+	for _, e := range t.Entries {
+		if e.Kind == File || e.Kind == Exec {
+			n++
+		}
+	}
+	return n
+}
+
+// Digest names the tree.
+func (t Tree) Digest() TreeDigest { return sumTree(t.Encode()) }
+
+func sumTree(encoded []byte) (d TreeDigest) {
+	h := treeHasher.Clone()
+	h.Write(encoded)
+	h.Sum(d[:0])
+	return d
+}
+
+// Encode writes the canonical form: a header line, then one line an entry with its fields separated by tabs. Names hold no tabs
+// or line ends (Validate), so the form is unambiguous.
+func (t Tree) Encode() []byte {
+	var b bytes.Buffer
+	b.WriteString(treeHeader)
+	for _, e := range t.Entries {
+		b.WriteString(e.Kind.String())
+		b.WriteByte('\t')
+		switch e.Kind {
+		case File, Exec:
+			b.WriteString(e.Digest.String())
+			b.WriteByte('\t')
+			b.WriteString(strconv.FormatInt(e.Size, 10))
+			b.WriteByte('\t')
+		case Link:
+			b.WriteString(e.Target)
+			b.WriteByte('\t')
+		}
+		b.WriteString(e.Path)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// DecodeTree reads what Encode wrote and refuses any other bytes.
+func DecodeTree(b []byte) (Tree, error) {
+	rest, ok := bytes.CutPrefix(b, []byte(treeHeader))
+	if !ok {
+		return Tree{}, errors.New("not a tree of format 1")
+	}
+	var t Tree
+	for len(rest) > 0 {
+		line, tail, ok := bytes.Cut(rest, []byte("\n"))
+		if !ok {
+			return Tree{}, errors.New("tree: last line has no end")
+		}
+		e, err := decodeEntry(string(line))
+		if err != nil {
+			return Tree{}, err
+		}
+		t.Entries = append(t.Entries, e)
+		rest = tail
+	}
+	return t, t.Validate()
+}
+
+func decodeEntry(line string) (Entry, error) {
+	f := strings.Split(line, "\t")
+	bad := fmt.Errorf("tree: bad line %q", line)
+	kind := Kind(slices.Index(kindNames[:], f[0]))
+	switch {
+	case (kind == File || kind == Exec) && len(f) == 4:
+		d, err := ParseDigest(f[1])
+		if err != nil {
+			return Entry{}, err
+		}
+		size, err := strconv.ParseInt(f[2], 10, 64)
+		if err != nil || size < 0 || strconv.FormatInt(size, 10) != f[2] {
+			return Entry{}, bad
+		}
+		return Entry{Path: f[3], Kind: kind, Digest: d, Size: size}, nil
+	case kind == Link && len(f) == 3:
+		return Entry{Path: f[2], Kind: Link, Target: f[1]}, nil
+	case kind == Dir && len(f) == 2:
+		return Entry{Path: f[1], Kind: Dir}, nil
+	}
+	return Entry{}, bad
+}
+
+// Validate checks names, order, that no name lies below a file or link, and that links stay inside.
+func (t Tree) Validate() error {
+	dirs := map[string]bool{}    // directories that follow from the names seen
+	entries := map[string]bool{} // names seen that are no directory with content
+	for i, e := range t.Entries {
+		if err := CheckName(e.Path); err != nil {
+			return err
+		}
+		if i > 0 && t.Entries[i-1].Path >= e.Path {
+			return fmt.Errorf("tree: %q is out of order or twice there", e.Path)
+		}
+		for d := path.Dir(e.Path); d != "." && !dirs[d]; d = path.Dir(d) {
+			if entries[d] {
+				return fmt.Errorf("tree: %q lies below %q, which is no directory", e.Path, d)
+			}
+			dirs[d] = true
+		}
+		if dirs[e.Path] {
+			return fmt.Errorf("tree: %q is a directory and something else", e.Path)
+		}
+		entries[e.Path] = true
+		if e.Kind == Link {
+			if err := CheckLink(e.Path, e.Target); err != nil {
+				return err
+			}
+		}
+		if e.Size < 0 || e.Kind < File || e.Kind > Dir {
+			return fmt.Errorf("tree: %q has no valid kind or size", e.Path)
+		}
+	}
+	return nil
+}
+
+// CheckName says why name can't stand in a tree, or nil.
+func CheckName(name string) error {
+	switch {
+	case name == "" || name == "." || path.Clean(name) != name || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../"):
+		return fmt.Errorf("name %q: want a clean relative path inside the tree", name)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("name %q: not valid UTF-8; rename the file", name)
+	case strings.IndexFunc(name, isControl) >= 0:
+		return fmt.Errorf("name %q: holds a control character; rename the file", name)
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+// CheckLink says why a link at name with this target can't stand in a tree, or nil: it must be relative and lead to a place inside.
+func CheckLink(name, target string) error {
+	if target == "" || path.IsAbs(target) {
+		return fmt.Errorf("link %q leads to %q: only relative links that stay inside the output are kept", name, target)
+	}
+	if !utf8.ValidString(target) || strings.IndexFunc(target, isControl) >= 0 {
+		return fmt.Errorf("link %q: target %q holds a control character or invalid UTF-8", name, target)
+	}
+	// ".." is allowed at the front only: after a name, which may be a link itself, it need not lead back to where it seems to.
+	up, descending := 0, false
+	for _, part := range strings.Split(target, "/") {
+		switch part {
+		case "", ".":
+		case "..":
+			if up++; descending || up > strings.Count(name, "/") {
+				return fmt.Errorf("link %q leads outside the output, to %q", name, target)
+			}
+		default:
+			descending = true
+		}
+	}
+	return nil
+}

@@ -1,0 +1,24 @@
+package engine
+
+import (
+	"path"
+	"strings"
+)
+
+// A job's directory holds ws (its package's folder, at its path from the workspace root, with code beside it), in and out. The job starts in its package's
+// folder, and the paths that it is given are relative to that, so that no result can depend on where the directory lies.
+const (
+	JobWorkspace = "ws"
+	JobInputs    = "in"
+	JobOutputs   = "out"
+	JobMetrics   = "metrics.json" // what $DPB_METRICS names, beside the three
+)
+
+// JobPath writes a slash-separated path in the job's directory as the job sees it from the folder of package pkg.
+func JobPath(pkg string, parts ...string) string {
+	up := "../"
+	if pkg != "" {
+		up += strings.Repeat("../", 1+strings.Count(pkg, "/"))
+	}
+	return up + path.Join(parts...)
+}
