@@ -1,0 +1,84 @@
+// Package run is the scheduler: it decides, runs and records actions while it goes, through one state machine with one transition function.
+package run
+
+import (
+	"time"
+
+	"github.com/dpb-build/dpb/engine"
+)
+
+// Events hears how a build goes. All calls come from one goroutine at a time, in the order in which things happened.
+type Events interface {
+	// Started says that a job began.
+	Started(Job)
+	// Finished says that a job ended.
+	Finished(Job, Outcome)
+	// Counted says how many actions are where; it comes after each change, perhaps many thousands of times a second.
+	Counted(Counts)
+	// Done says that the build is over.
+	Done(Summary)
+}
+
+// Job is one run of an action.
+type Job struct {
+	Number    int // from 1, in the order in which jobs began
+	Label     engine.Label
+	Partition string // "" for none
+	Kind      engine.Kind
+	Why       string // the reason, a few words: "code changed: classify.sql"
+	Slot      int    // which of the -j places it runs in, from 0
+	Started   time.Time
+}
+
+// Outcome is how a job ended.
+type Outcome struct {
+	Ended   time.Time
+	Wall    time.Duration
+	Failure string          // "" if it succeeded; else one line
+	Problem *engine.Problem // where a SQL stage failed; nil if there is no place
+	Log     string          // path of the whole log; "" if it wrote none
+	Tail    []string        // the last lines of the log, of a failure
+	Rows    int64           // -1 if unknown
+	Bytes   int64
+	Same    bool // the outputs equal those of the version before: consumers are not affected
+}
+
+// Counts says how many actions of the build are in which condition.
+type Counts struct {
+	Total    int // actions known to belong to the build, sources not counted
+	UpToDate int // needed no job
+	Ran      int // jobs that succeeded
+	Same     int // of Ran: those whose outputs were what was there before
+	Failed   int
+	Blocked  int // can't run because of something upstream
+	Running  int
+	Queued   int // to run, waiting for a place
+}
+
+// Summary is the end of a build.
+type Summary struct {
+	Counts
+	Wall        time.Duration
+	Interrupted bool
+	Failures    []Failure
+	Outputs     []Output // of what was asked for, in order of label
+}
+
+// Failure is an action that did not become fresh, by root cause.
+type Failure struct {
+	Label     engine.Label
+	Partition string
+	State     engine.State
+	Reason    string // one line
+	Owner     string // the team that can act, with contact; "" if none was declared
+	Log       string // path of the whole log
+	Blocked   int    // how many actions wait for this one
+}
+
+// Output is where a target's results lie.
+type Output struct {
+	Label      engine.Label
+	Partitions int
+	Path       string // below the workspace root
+	Bytes      int64
+}
