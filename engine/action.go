@@ -46,9 +46,12 @@ func (r *Recipe) Describe(s *Section) {
 	for i, arg := range t.Command {
 		addText(s, "command["+strconv.Itoa(i)+"]", arg)
 	}
-	for i, st := range t.SQL {
-		for _, token := range r.Tokens[i] {
-			s.Add("sql "+st.Output, token)
+	for _, st := range t.SQL {
+		s.Add("sql", st.Output)
+	}
+	for i, tokens := range r.Tokens {
+		for _, token := range tokens {
+			s.Add("sql["+strconv.Itoa(i)+"]", token)
 		}
 	}
 	for _, c := range r.Code {
@@ -64,6 +67,9 @@ func (r *Recipe) Describe(s *Section) {
 		s.Add("tool "+x.Name, x.Identity)
 	}
 	addIf(s, "image", t.Image)
+	if t.Memory > 0 {
+		s.Add("memory", strconv.FormatInt(t.Memory, 10)) // spilling can change the order in which SQL evaluates
+	}
 	addIf(s, "engine", r.Engine)
 	addIf(s, "writer", r.Writer)
 	if t.Network {

@@ -22,3 +22,24 @@ func JobPath(pkg string, parts ...string) string {
 	}
 	return up + path.Join(parts...)
 }
+
+// FormatOf reads format and compression from a path's ending.
+func FormatOf(name string) (Format, string) {
+	compression := ""
+	for ending, c := range map[string]string{".gz": "gzip", ".zst": "zstd"} {
+		if stem, ok := strings.CutSuffix(name, ending); ok {
+			name, compression = stem, c
+		}
+	}
+	switch path.Ext(name) {
+	case ".csv":
+		return CSV, compression
+	case ".ndjson", ".jsonl":
+		return NDJSON, compression
+	case ".parquet":
+		if compression == "" {
+			return Parquet, ""
+		}
+	}
+	return Opaque, ""
+}
