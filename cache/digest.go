@@ -37,13 +37,15 @@ func (d Digest) IsZero() bool     { return d == Digest{} }
 func (d TreeDigest) IsZero() bool { return d == TreeDigest{} }
 func (k ActionKey) IsZero() bool  { return k == ActionKey{} }
 
-func (d Digest) MarshalText() ([]byte, error)     { return []byte(d.String()), nil }
-func (d TreeDigest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
-func (k ActionKey) MarshalText() ([]byte, error)  { return []byte(k.String()), nil }
+func (d Digest) MarshalText() ([]byte, error)        { return []byte(d.String()), nil }
+func (d TreeDigest) MarshalText() ([]byte, error)    { return []byte(d.String()), nil }
+func (k ActionKey) MarshalText() ([]byte, error)     { return []byte(k.String()), nil }
+func (d SectionDigest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-func (d *Digest) UnmarshalText(b []byte) error     { return decodeHex(d[:], b) }
-func (d *TreeDigest) UnmarshalText(b []byte) error { return decodeHex(d[:], b) }
-func (k *ActionKey) UnmarshalText(b []byte) error  { return decodeHex(k[:], b) }
+func (d *Digest) UnmarshalText(b []byte) error        { return decodeHex(d[:], b) }
+func (d *TreeDigest) UnmarshalText(b []byte) error    { return decodeHex(d[:], b) }
+func (k *ActionKey) UnmarshalText(b []byte) error     { return decodeHex(k[:], b) }
+func (d *SectionDigest) UnmarshalText(b []byte) error { return decodeHex(d[:], b) }
 
 // decodeHex accepts lower-case hexadecimal only, so that each digest has one spelling.
 func decodeHex(dst, src []byte) error {

@@ -32,9 +32,12 @@ func (s *Section) Bytes() []byte { return s.body }
 var sectionHasher = blake3.NewDeriveKey("dpb section v1")
 
 // Digest names the section.
-func (s *Section) Digest() (d cache.SectionDigest) {
+func (s *Section) Digest() cache.SectionDigest { return SectionDigest(s.body) }
+
+// SectionDigest names the section of these bytes.
+func SectionDigest(body []byte) (d cache.SectionDigest) {
 	h := *sectionHasher
-	h.Write(s.body)
+	h.Write(body)
 	h.Sum(d[:0])
 	return d
 }

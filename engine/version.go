@@ -58,6 +58,8 @@ func (v VersionID) IsZero() bool { return v == VersionID{} }
 
 func (v VersionID) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
+func (v *VersionID) UnmarshalText(b []byte) error { return (*cache.Digest)(v).UnmarshalText(b) }
+
 // Version is an action's outputs together, as consumers may see them.
 type Version struct {
 	ID         VersionID

@@ -1,0 +1,48 @@
+# make demo   builds the example pipeline, twice, and shows what happened
+# make test   all tests; also without cgo, as the core must work without the SQL engine
+# make bench  measurements, beside ninja where it is installed
+# make fuzz   every fuzz test for FUZZTIME (default 20s) each
+# make lint   gofmt, vet, staticcheck
+
+GO         ?= go
+FUZZTIME   ?= 20s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: all demo test bench fuzz lint install clean
+
+all: bin/dpb
+
+.PHONY: bin/dpb
+bin/dpb:
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $@ ./cmd/dpb
+
+install:
+	$(GO) install -trimpath -ldflags "-X main.version=$(VERSION)" ./cmd/dpb
+
+demo: bin/dpb
+	bin/dpb -C examples/soundcloud build //...
+	bin/dpb -C examples/soundcloud build //...
+	bin/dpb -C examples/soundcloud status
+
+test:
+	$(GO) test ./...
+	CGO_ENABLED=0 $(GO) test ./cache/... ./engine/... ./hcl/...
+
+bench: bin/dpb
+	DPB=$(abspath bin/dpb) $(GO) test -tags peer -run '^$$' -bench . -benchtime 1x -timeout 1h ./cmd/dpb
+
+fuzz:
+	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go .); do \
+	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*)\(.*/\1/p' $$f); do \
+	    echo "$$f $$t"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f) || exit 1; \
+	  done; \
+	done
+
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+clean:
+	rm -rf bin

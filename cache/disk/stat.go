@@ -1,0 +1,179 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dpb-build/dpb/cache"
+)
+
+// StatCache remembers digests of files by size, times and inode. A file that changed so shortly before it was read that another change could leave the same
+// times is read again (git's racy rule). It is safe for concurrent use.
+type StatCache struct {
+	file string
+
+	mu      sync.Mutex
+	entries map[string]statEntry
+	dirty   bool
+}
+
+type statEntry struct {
+	Size, Mtime, Ctime int64
+	Inode              uint64
+	Digest             cache.Digest
+}
+
+// racy is how old a file's times must be when it is read. It covers file systems that count whole seconds, or two.
+const racy = 2 * time.Second
+
+const statMagic = "dpb files 1\n"
+
+// OpenStatCache reads what an earlier process saved. A file that is missing or damaged is an empty cache.
+func OpenStatCache(file string) *StatCache {
+	c := &StatCache{file: file, entries: map[string]statEntry{}}
+	if b, err := os.ReadFile(file); err == nil {
+		c.entries = decodeStats(b)
+	}
+	return c
+}
+
+// Digest returns the digest of a regular file, following links. It reads the file only if it may have changed.
+func (c *StatCache) Digest(path string) (cache.Digest, os.FileInfo, error) {
+	now := time.Now()
+	f, err := os.Stat(path)
+	if err != nil {
+		return cache.Digest{}, nil, err
+	}
+	if !f.Mode().IsRegular() {
+		return cache.Digest{}, f, fmt.Errorf("%s is not a regular file", path)
+	}
+	e := entryOf(f)
+	c.mu.Lock()
+	known, ok := c.entries[path]
+	c.mu.Unlock()
+	if ok && known.Size == e.Size && known.Mtime == e.Mtime && known.Ctime == e.Ctime && known.Inode == e.Inode {
+		return known.Digest, f, nil
+	}
+	return c.read(path, now)
+}
+
+func entryOf(f os.FileInfo) statEntry {
+	e := statEntry{Size: f.Size(), Mtime: f.ModTime().UnixNano()}
+	e.Ctime, e.Inode = ChangeTime(f)
+	return e
+}
+
+// read hashes a file and remembers it if it did not change meanwhile and its times are old enough to tell a later change.
+func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return cache.Digest{}, nil, err
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return cache.Digest{}, nil, err
+	}
+	d, n, err := cache.SumReader(f)
+	if err != nil {
+		return d, before, err
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return d, before, err
+	}
+	e := entryOf(after)
+	if e != entryOf(before) || n != e.Size {
+		return d, before, fmt.Errorf("%s changed while it was read; run again when nobody writes to it", path)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if limit := now.Add(-racy).UnixNano(); e.Mtime < limit && e.Ctime < limit {
+		e.Digest = d
+		c.entries[path] = e
+		c.dirty = true
+	}
+	return d, after, nil
+}
+
+// Save writes the cache for the next process, if anything changed.
+func (c *StatCache) Save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.dirty {
+		return nil
+	}
+	c.dirty = false
+	if err := os.MkdirAll(filepath.Dir(c.file), 0o777); err != nil {
+		return err
+	}
+	return WriteFile(c.file, encodeStats(c.entries))
+}
+
+// WriteFile replaces a file in one step, so that a reader finds the old or the new content.
+func WriteFile(name string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(b)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// encodeStats writes a header, the entries in order of path, and the digest of all that.
+func encodeStats(entries map[string]statEntry) []byte {
+	b := []byte(statMagic)
+	for _, path := range slices.Sorted(maps.Keys(entries)) {
+		e := entries[path]
+		b = binary.AppendUvarint(b, uint64(len(path)))
+		b = append(b, path...)
+		for _, n := range []uint64{uint64(e.Size), uint64(e.Mtime), uint64(e.Ctime), e.Inode} {
+			b = binary.LittleEndian.AppendUint64(b, n)
+		}
+		b = append(b, e.Digest[:]...)
+	}
+	sum := cache.Sum(b)
+	return append(b, sum[:]...)
+}
+
+// decodeStats reads what encodeStats wrote; anything else is an empty cache.
+func decodeStats(b []byte) map[string]statEntry {
+	out := map[string]statEntry{}
+	end := len(b) - len(cache.Digest{})
+	if end < len(statMagic) || cache.Sum(b[:end]) != cache.Digest(b[end:]) {
+		return out
+	}
+	body, ok := bytes.CutPrefix(b[:end], []byte(statMagic))
+	if !ok {
+		return out
+	}
+	const fixed = 4*8 + len(cache.Digest{})
+	for len(body) > 0 {
+		n, w := binary.Uvarint(body)
+		if w <= 0 || n > uint64(len(body)-w) || len(body)-w-int(n) < fixed {
+			return map[string]statEntry{}
+		}
+		path := string(body[w : w+int(n)])
+		body = body[w+int(n):]
+		number := func(k int) uint64 { return binary.LittleEndian.Uint64(body[8*k:]) }
+		out[path] = statEntry{int64(number(0)), int64(number(1)), int64(number(2)), number(3), cache.Digest(body[32:64])}
+		body = body[fixed:]
+	}
+	return out
+}

@@ -1,0 +1,269 @@
+// Package disk keeps blobs and trees as read-only files in a directory that several processes may share.
+package disk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/dpb-build/dpb/cache"
+)
+
+// ErrNoStore says that there is no store at a place.
+var ErrNoStore = errors.New("there is no store")
+
+const (
+	formatFile = "format"
+	format     = "dpb store 1\n"
+)
+
+// Store is a directory of blobs and trees. It is safe for concurrent use, also by several processes.
+type Store struct {
+	Dir string
+	// Warn is told of damage that was found and set aside.
+	Warn func(string)
+
+	private string   // this process's own directory, removed when it ends
+	lock    *os.File // held while the process lives
+	once    sync.Once
+	err     error
+
+	verified sync.Map // digests whose bytes this process has checked
+}
+
+var (
+	_ cache.Blobs = (*Store)(nil)
+	_ cache.Trees = (*Store)(nil)
+)
+
+// Open opens the store in dir and makes it if there is none.
+func Open(dir string) (*Store, error) {
+	for _, d := range []string{"blobs", "trees", "jobs", "checkouts", "damaged"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o777); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+	}
+	if err := writeFormat(filepath.Join(dir, formatFile)); err != nil {
+		return nil, err
+	}
+	return OpenExisting(dir)
+}
+
+// writeFormat marks a new store. Whoever comes second finds the file.
+func writeFormat(file string) error {
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".format-*")
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	_, err = tmp.WriteString(format)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close(), os.Rename(tmp.Name(), file)); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// OpenExisting opens a store without writing; its error is or wraps ErrNoStore if there is none.
+func OpenExisting(dir string) (*Store, error) {
+	b, err := os.ReadFile(filepath.Join(dir, formatFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Store{Dir: dir, Warn: func(string) {}}, ErrNoStore
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if string(b) != format {
+		return nil, fmt.Errorf("store %s has format %q, and this dpb knows %q only: use the dpb that wrote it, or another store", dir,
+			bytes.TrimSpace(b), bytes.TrimSpace([]byte(format)))
+	}
+	return &Store{Dir: dir, Warn: func(string) {}}, nil
+}
+
+// BlobPath is where a blob lies, whether or not it is there.
+func (s *Store) BlobPath(d cache.Digest) string { return s.path("blobs", d.String()) }
+
+func (s *Store) path(kind, hex string) string { return filepath.Join(s.Dir, kind, hex[:2], hex) }
+
+// Put implements cache.Blobs.
+func (s *Store) Put(ctx context.Context, r io.Reader) (cache.Digest, int64, error) {
+	tmp, err := s.temp()
+	if err != nil {
+		return cache.Digest{}, 0, err
+	}
+	defer os.Remove(tmp.Name())
+	h := cache.NewHasher()
+	n, err := io.Copy(io.MultiWriter(tmp, h), contextReader{ctx, r})
+	d := h.Digest()
+	if err == nil {
+		err = tmp.Chmod(0o444)
+	}
+	if syncEach && err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return cache.Digest{}, 0, err
+	}
+	return d, n, s.keep(ctx, tmp.Name(), d)
+}
+
+// keep moves a finished file to its place, unless a sound copy is there already.
+func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
+	if err := s.Verify(ctx, d); !errors.Is(err, cache.ErrMissing) {
+		return err
+	}
+	to := s.BlobPath(d)
+	err := os.Rename(tmp, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
+			err = os.Rename(tmp, to)
+		}
+	}
+	if err == nil {
+		s.verified.Store(d, true)
+	}
+	return err
+}
+
+// PutFile stores a file's content.
+func (s *Store) PutFile(ctx context.Context, path string) (cache.Digest, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return cache.Digest{}, 0, err
+	}
+	defer f.Close()
+	return s.Put(ctx, f)
+}
+
+// Open implements cache.Blobs.
+func (s *Store) Open(_ context.Context, d cache.Digest) (io.ReadCloser, error) {
+	f, err := os.Open(s.BlobPath(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s: %w", d.Short(), cache.ErrMissing)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &checkedReader{s: s, f: f, h: cache.NewHasher(), want: d}, nil
+}
+
+// checkedReader fails at the end if the bytes were not those of the digest.
+type checkedReader struct {
+	s    *Store
+	f    *os.File
+	h    cache.Hasher
+	want cache.Digest
+}
+
+func (r *checkedReader) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	_, _ = r.h.Write(p[:n]) // a hash takes all
+	if err == io.EOF && r.h.Digest() != r.want {
+		return n, r.s.damaged("blobs", r.want.String())
+	}
+	return n, err
+}
+
+func (r *checkedReader) Close() error { return r.f.Close() }
+
+// damaged sets a file aside whose content is not what its name says, so that a sound one can take its place.
+func (s *Store) damaged(kind, hex string) error {
+	from := s.path(kind, hex)
+	to := filepath.Join(s.Dir, "damaged", kind+"-"+hex)
+	text := fmt.Sprintf("%s was damaged", from)
+	if err := os.Rename(from, to); err == nil {
+		text += "; it was moved to " + to
+	}
+	s.Warn(text)
+	return fmt.Errorf("%s %s is damaged: %w", kind[:4], hex[:12], cache.ErrMissing)
+}
+
+// Stat implements cache.Blobs.
+func (s *Store) Stat(_ context.Context, d cache.Digest) (int64, error) {
+	info, err := os.Stat(s.BlobPath(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("blob %s: %w", d.Short(), cache.ErrMissing)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Verify checks that a blob is there and sound. Each process reads a blob once for this.
+func (s *Store) Verify(ctx context.Context, d cache.Digest) error {
+	if _, ok := s.verified.Load(d); ok {
+		return nil
+	}
+	r, err := s.Open(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if _, err = io.Copy(io.Discard, contextReader{ctx, r}); err == nil {
+		s.verified.Store(d, true)
+	}
+	return err
+}
+
+// PutTree implements cache.Trees.
+func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, error) {
+	if err := t.Validate(); err != nil {
+		return cache.TreeDigest{}, err
+	}
+	b := t.Encode()
+	d := t.Digest()
+	to := s.path("trees", d.String())
+	if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, b) {
+		return d, nil
+	}
+	tmp, err := s.temp()
+	if err != nil {
+		return d, err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if syncEach && err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Close(), os.MkdirAll(filepath.Dir(to), 0o777)); err != nil {
+		return d, err
+	}
+	return d, os.Rename(tmp.Name(), to)
+}
+
+// GetTree implements cache.Trees.
+func (s *Store) GetTree(_ context.Context, d cache.TreeDigest) (cache.Tree, error) {
+	b, err := os.ReadFile(s.path("trees", d.String()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return cache.Tree{}, fmt.Errorf("tree %s: %w", d.Short(), cache.ErrMissing)
+	}
+	if err != nil {
+		return cache.Tree{}, err
+	}
+	t, err := cache.DecodeTree(b)
+	if err != nil || t.Digest() != d {
+		return cache.Tree{}, s.damaged("trees", d.String())
+	}
+	return t, nil
+}
+
+// contextReader stops reading when its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

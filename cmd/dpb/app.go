@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/dpb-build/dpb/hcl"
+	"github.com/dpb-build/dpb/hcl/diag"
+	"github.com/fatih/color"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is what all commands share: the flags of the root command, and the workspace once it is loaded.
+type app struct {
+	stdout, stderr *os.File
+	kill           context.Context
+
+	dir      string // -C
+	color    string
+	nowText  string
+	progress string
+	json     bool
+
+	root string
+	now  time.Time
+}
+
+func (a *app) root_() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dpb",
+		Short: "a build tool for data",
+		Long: `dpb builds data pipelines. Teams declare sources and targets in pipeline.hcl files; dpb build runs exactly what is stale,
+keeps every version with the code that made it, and dpb status says in which state each partition is.`,
+		Example:           "  dpb init\n  dpb build //...\n  dpb why //reports:royalties@month=2017-06",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
+	}
+	f := root.PersistentFlags()
+	f.StringVarP(&a.dir, "directory", "C", "", "run as if dpb was started in this directory")
+	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
+	f.StringVar(&a.nowText, "now", "", "the time that decides which partitions have ended, such as 2017-06-15T00:00:00Z; default: the clock")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%w; see %s --help", err, c.CommandPath()) })
+	root.AddCommand(a.initCmd(), a.buildCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
+		a.fmtCmd(), a.validateCmd(), a.versionCmd())
+	for _, c := range root.Commands() {
+		wrapUsage(c)
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	return root
+}
+
+// wrapUsage makes cobra's complaints about arguments usage errors.
+func wrapUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usagef("%w; see %s --help", err, c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		wrapUsage(sub)
+	}
+}
+
+// prepare reads the flags that all commands have.
+func (a *app) prepare() error {
+	switch a.color {
+	case "auto":
+		color.NoColor = os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isatty.IsTerminal(a.stderr.Fd())
+	case "always", "never":
+		color.NoColor = a.color == "never"
+	default:
+		return usagef("--color is auto, always or never, not %q", a.color)
+	}
+	a.now = time.Now()
+	if a.nowText != "" {
+		var err error
+		if a.now, err = time.Parse(time.RFC3339, a.nowText); err != nil {
+			return usagef("--now: want a time such as 2017-06-15T00:00:00Z, not %q", a.nowText)
+		}
+	}
+	return nil
+}
+
+// start is the directory that dpb works from.
+func (a *app) start() (string, error) {
+	if a.dir == "" {
+		return os.Getwd()
+	}
+	dir, err := filepath.Abs(a.dir)
+	if err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return "", usagef("-C %s: there is no such directory", a.dir)
+	}
+	return dir, nil
+}
+
+// load reads the workspace around the start directory and prints all problems. Its error is silent: everything was said.
+func (a *app) load() (*graph.Graph, []engine.Problem, error) {
+	ws, sources, problems, err := a.loadWorkspace()
+	if err != nil {
+		return nil, nil, err
+	}
+	var g *graph.Graph
+	if !engine.HasErrors(problems) {
+		var more []engine.Problem
+		g, more = graph.New(ws, a.now)
+		problems = engine.SortProblems(append(problems, more...))
+	}
+	return g, problems, a.report(problems, sources)
+}
+
+func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem, error) {
+	dir, err := a.start()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if a.root, err = hcl.FindRoot(dir); err != nil {
+		return nil, nil, nil, err
+	}
+	ws, sources, problems := hcl.Load(a.root, hcl.Options{Version: version})
+	return ws, sources, problems, nil
+}
+
+// report prints problems; its error says that there were errors among them.
+func (a *app) report(problems []engine.Problem, sources hcl.Sources) error {
+	if a.json && engine.HasErrors(problems) {
+		if err := diag.JSON(a.stdout, problems); err != nil {
+			return err
+		}
+	} else {
+		diag.Text(a.stderr, problems, sources, a.width())
+	}
+	if !engine.HasErrors(problems) {
+		return nil
+	}
+	errorCount, warnings := 0, 0
+	for _, p := range problems {
+		if p.Severity == engine.Error {
+			errorCount++
+		} else {
+			warnings++
+		}
+	}
+	text := plural(errorCount, "error")
+	if warnings > 0 {
+		text += ", " + plural(warnings, "warning")
+	}
+	return &exitError{exitUsage, errors.New(text)}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// width of the terminal for messages.
+func (a *app) width() int {
+	if w, _, err := term.GetSize(int(a.stderr.Fd())); err == nil && w > 40 {
+		return w
+	}
+	return 120
+}
+
+// withGraph loads the workspace for a command that needs no store.
+func (a *app) withGraph(f func(*graph.Graph) error) error {
+	g, _, err := a.load()
+	if err != nil {
+		return err
+	}
+	return f(g)
+}
+
+// withSession loads the workspace and opens its store.
+func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error) {
+	g, _, err := a.load()
+	if err != nil {
+		return err
+	}
+	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH")})
+	if err != nil {
+		return err
+	}
+	s.Store.Warn = func(text string) { fmt.Fprintf(a.stderr, "warning: %s\n", text) }
+	defer func() {
+		if cerr := s.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	return f(s)
+}
+
+// pkg is the package that :name is relative to: that of the start directory.
+func (a *app) pkg() string {
+	dir, err := a.start()
+	if err != nil {
+		return ""
+	}
+	rel, err := filepath.Rel(a.root, dir)
+	if err != nil || rel == "." || strings.HasPrefix(rel, "..") {
+		return ""
+	}
+	return filepath.ToSlash(rel)
+}
+
+// selectPatterns finds what the arguments mean; none means everything. partitions is the value of --partition.
+func (a *app) selectPatterns(g *graph.Graph, args, partitions []string) ([]graph.Selected, error) {
+	if len(args) == 0 {
+		args = []string{"//..."}
+	}
+	var subsets []engine.Subset
+	for _, p := range partitions {
+		s, err := engine.ParseSubset(p)
+		if err != nil {
+			return nil, usagef("--partition: %w", err)
+		}
+		subsets = append(subsets, s...)
+	}
+	var patterns []engine.Pattern
+	for _, arg := range args {
+		p, err := engine.ParsePattern(arg, a.pkg())
+		switch {
+		case err != nil:
+			return nil, usagef("%w", err)
+		case p.Version != "":
+			return nil, usagef("%s names a version; this command takes targets and partitions", arg)
+		}
+		if !p.Subtract {
+			p.Subset = append(p.Subset, subsets...)
+		}
+		patterns = append(patterns, p)
+	}
+	selected, err := g.Select(patterns)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return selected, nil
+}
+
+// selectTarget finds the one target that an argument names, with the partitions that it gives.
+func (a *app) selectTarget(g *graph.Graph, arg string) (graph.Selected, error) {
+	selected, err := a.selectPatterns(g, []string{arg}, nil)
+	if err != nil {
+		return graph.Selected{}, err
+	}
+	if len(selected) != 1 {
+		return graph.Selected{}, usagef("%s means %s; name one", arg, plural(len(selected), "target"))
+	}
+	return selected[0], nil
+}
+
+// completeLabels completes labels for shells.
+func (a *app) completeLabels(_ *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+	ws, _, _, err := a.loadWorkspace()
+	if err != nil || ws == nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, t := range ws.Targets {
+		for _, text := range []string{t.Label.String(), t.Label.Short(a.pkg())} {
+			if strings.HasPrefix(text, start) {
+				out = append(out, text+"\t"+t.Description)
+				break
+			}
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// printJSON writes one indented JSON value.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// at writes a label with its partition.
+func at(l engine.Label, partition string) string {
+	if partition == "" {
+		return l.String()
+	}
+	return l.String() + "@" + partition
+}
+
+func (a *app) progressFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.progress, "progress", "auto", "how to show progress: "+strings.Join(ui.Modes(), ", "))
+}
+
+func (a *app) jsonFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.json, "json", false, "print JSON for programs")
+}

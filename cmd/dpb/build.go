@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/spf13/cobra"
+)
+
+type buildFlags struct {
+	jobs       int
+	keepGoing  bool
+	dryRun     bool
+	verbose    bool
+	partitions []string
+	profile    string
+}
+
+func (a *app) buildCmd() *cobra.Command {
+	var f buildFlags
+	c := &cobra.Command{
+		Use:   "build [PATTERN...]",
+		Short: "Bring targets, and all that they need, to fresh",
+		Long: `Bring targets, and all that they need, to fresh. Runs exactly the jobs for whose key there is no result yet; a job that gives the same
+result as before does not make what depends on it run. Without a pattern it builds everything.` +
+			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal, exitInterrupted),
+		Example:           "  dpb build //...\n  dpb build //reports:royalties@month=2017-06\n  dpb build :plays --partition day=2017-06-01..2017-06-07 -j 4 -k",
+		ValidArgsFunction: a.completeLabels,
+		RunE:              func(c *cobra.Command, args []string) error { return a.build(c, args, f) },
+	}
+	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "how many jobs run at once; default: one a core")
+	c.Flags().BoolVarP(&f.keepGoing, "keep-going", "k", false, "after a failure, go on with what does not depend on it")
+	c.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "say what would run, and why, and run nothing")
+	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show every job")
+	c.Flags().StringArrayVarP(&f.partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
+	c.Flags().StringVar(&f.profile, "profile", "", "write a trace of the jobs to this file, for chrome://tracing or Perfetto")
+	a.progressFlag(c)
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
+	if f.jobs < 0 {
+		return usagef("-j %d: want a positive number", f.jobs)
+	}
+	return a.withSession(f.dryRun, func(s *run.Session) error {
+		selected, err := a.selectPatterns(s.Graph, args, f.partitions)
+		if err != nil {
+			return err
+		}
+		if f.dryRun {
+			return a.dryRun(c.Context(), s, selected)
+		}
+		events, finish, err := a.events(f)
+		if err != nil {
+			return err
+		}
+		summary, err := s.Build(c.Context(), selected, run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Events: events, Kill: a.kill})
+		return errors.Join(outcome(summary, err), finish())
+	})
+}
+
+// events is what shows the build, and what has to be called when it is over.
+func (a *app) events(f buildFlags) (run.Events, func() error, error) {
+	mode, err := ui.ParseMode(a.progress)
+	if err != nil {
+		return nil, nil, usagef("--progress: %w", err)
+	}
+	if a.json {
+		mode = ui.JSON
+	}
+	events, done := ui.New(ui.Options{Mode: mode, Out: a.stderr, JSON: a.stdout, Verbose: f.verbose, Color: a.color})
+	finish := func() error { done(); return nil }
+	if f.profile == "" {
+		return events, finish, nil
+	}
+	file, err := os.Create(f.profile)
+	if err != nil {
+		return nil, nil, usagef("--profile: %w", err)
+	}
+	trace, end := ui.NewTrace(file)
+	return ui.Both(events, trace), func() error { done(); return errors.Join(end(), file.Close()) }, nil
+}
+
+// outcome turns a build's end into an error with its exit code. The summary was shown already.
+func outcome(s run.Summary, err error) error {
+	if err != nil {
+		return err
+	}
+	code := exitOK
+	for _, f := range s.Failures {
+		code = worst(code, exitOfState(f.State, 0))
+	}
+	if code == exitOK {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// would is an action that a build would run, or might.
+type would struct {
+	Target    string `json:"target"`
+	Partition string `json:"partition,omitempty"`
+	State     string `json:"state"`
+	Reason    string `json:"reason"`
+}
+
+func printWould(a *app, list []would, runs, might int) error {
+	if a.json {
+		return a.printJSON(list)
+	}
+	for _, w := range list {
+		label, _ := engine.ParseLabel(w.Target, "")
+		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, at(label, w.Partition), w.Reason)
+	}
+	switch {
+	case runs == 0 && might == 0:
+		fmt.Fprintln(a.stderr, "nothing to do")
+	case might == 0:
+		fmt.Fprintf(a.stderr, "%s to run\n", plural(runs, "job"))
+	default:
+		fmt.Fprintf(a.stderr, "%s to run, and at most %d more, which depend on what these give\n", plural(runs, "job"), might)
+	}
+	return nil
+}

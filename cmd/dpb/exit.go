@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/dpb-build/dpb/engine"
+)
+
+// Exit codes. This file is the one place where they are decided.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // a job failed
+	exitUsage       = 2 // wrong command line or configuration
+	exitHeld        = 3 // held or refused by a contract
+	exitStale       = 4 // stale or missing, of status --check
+	exitLocal       = 36
+	exitBug         = 37
+	exitInterrupted = 130
+	exitTerminated  = 143
+)
+
+// exitText explains the codes in help texts.
+var exitText = map[int]string{
+	exitOK: "done, or all fresh", exitFailed: "a job failed", exitUsage: "wrong command line or configuration", exitHeld: "held or refused by a contract",
+	exitStale: "stale or missing", exitLocal: "trouble on this machine, such as a full disk", exitBug: "a bug in dpb", exitInterrupted: "interrupted",
+	exitTerminated: "terminated",
+}
+
+// badness lists the codes, the worst first.
+var badness = []int{exitBug, exitInterrupted, exitTerminated, exitLocal, exitUsage, exitFailed, exitHeld, exitStale, exitOK}
+
+// worst returns the worse of two codes.
+func worst(a, b int) int { return badness[min(slices.Index(badness, a), slices.Index(badness, b))] }
+
+// exitOfState is the code that a state stands for in status --check; root is the state at which it began.
+func exitOfState(state, root engine.State) int {
+	switch state {
+	case engine.Fresh, engine.Frozen:
+		return exitOK
+	case engine.Failed:
+		return exitFailed
+	case engine.Held, engine.Refused:
+		return exitHeld
+	case engine.Blocked:
+		if root != engine.Blocked && root != 0 {
+			return exitOfState(root, 0)
+		}
+	}
+	return exitStale
+}
+
+// exitError is an error with its code. Without err everything was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usagef is an error of the command line.
+func usagef(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// exit prints what went wrong, if that was not done, and returns the code.
+func (a *app) exit(err error, caught os.Signal) int {
+	code := exitOK
+	if err != nil {
+		code = exitLocal
+		var e *exitError
+		if errors.As(err, &e) {
+			code = e.code
+		}
+		if text := err.Error(); text != "" && caught == nil {
+			fmt.Fprintf(a.stderr, "dpb: %s\n", text)
+		}
+	}
+	switch caught {
+	case os.Interrupt:
+		return worst(code, exitInterrupted)
+	case syscall.SIGTERM:
+		return worst(code, exitTerminated)
+	}
+	return code
+}
+
+// exits writes the exit codes of a command for its help text.
+func exits(codes ...int) string {
+	var b strings.Builder
+	b.WriteString("\n\nExit codes:")
+	for _, c := range codes {
+		fmt.Fprintf(&b, "\n  %3d  %s", c, exitText[c])
+	}
+	return b.String()
+}

@@ -1,0 +1,197 @@
+package ui
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/run"
+)
+
+// jsonCounts is how often JSON output tells the counts, if they changed.
+const jsonCounts = time.Second
+
+// jsonLines writes one JSON object a line. Fields keep their names; new ones may come. Times are RFC 3339 in UTC with nanoseconds,
+// durations are seconds, and a field that is unknown, empty or false is left out, except for counts and numbers that may well be 0.
+//
+//	{"event":"started","time":"…","job":1,"label":"//a:b","partition":"day=2017-06-01","kind":"sql","why":"…","slot":0}
+//	{"event":"finished","time":"…","job":1,"label":"//a:b","partition":"…","result":"ran","seconds":0.3,"rows":12,"bytes":345}
+//	{"event":"counts","time":"…","counts":{"total":2,"up_to_date":0,"ran":1,"same":0,"failed":0,"blocked":0,"running":1,"queued":0}}
+//	{"event":"done","time":"…","seconds":1.5,"interrupted":true,"counts":{…},"failures":[…],"outputs":[…]}
+//
+// The result of a finished job is "ran", "same" (it ran and its outputs equal those before) or "failed"; the last has "failure", one
+// line, and may have "problem" {file, line, column, summary, detail, hint}, "log", the path of the whole log, and "tail", its last
+// lines. A failure of a build has label, partition, state, reason, owner, log and blocked, the number of actions that wait for it;
+// an output has label, partitions, path and bytes. The counts come at most once a second; "done" is the last line.
+type jsonLines struct {
+	now func() time.Time
+
+	mu      sync.Mutex
+	out     *json.Encoder
+	counts  run.Counts
+	changed bool
+	over    bool
+}
+
+func newJSONLines(w io.Writer, now func() time.Time) *jsonLines {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	return &jsonLines{now: now, out: out}
+}
+
+type jsonEvent struct {
+	Event string    `json:"event"`
+	Time  time.Time `json:"time"`
+}
+
+type jsonJob struct {
+	Job       int    `json:"job"`
+	Label     string `json:"label"`
+	Partition string `json:"partition,omitempty"`
+}
+
+type jsonStarted struct {
+	jsonEvent
+	jsonJob
+	Kind string `json:"kind"`
+	Why  string `json:"why,omitempty"`
+	Slot int    `json:"slot"`
+}
+
+type jsonFinished struct {
+	jsonEvent
+	jsonJob
+	Result  string       `json:"result"`
+	Seconds float64      `json:"seconds"`
+	Rows    *int64       `json:"rows,omitempty"`
+	Bytes   int64        `json:"bytes"`
+	Failure string       `json:"failure,omitempty"`
+	Problem *jsonProblem `json:"problem,omitempty"`
+	Log     string       `json:"log,omitempty"`
+	Tail    []string     `json:"tail,omitempty"`
+}
+
+type jsonProblem struct {
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Summary string `json:"summary"`
+	Detail  string `json:"detail,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+type jsonCounted struct {
+	jsonEvent
+	Counts jsonCountsOf `json:"counts"`
+}
+
+type jsonCountsOf struct {
+	Total    int `json:"total"`
+	UpToDate int `json:"up_to_date"`
+	Ran      int `json:"ran"`
+	Same     int `json:"same"`
+	Failed   int `json:"failed"`
+	Blocked  int `json:"blocked"`
+	Running  int `json:"running"`
+	Queued   int `json:"queued"`
+}
+
+type jsonDone struct {
+	jsonEvent
+	Seconds     float64       `json:"seconds"`
+	Interrupted bool          `json:"interrupted,omitempty"`
+	Counts      jsonCountsOf  `json:"counts"`
+	Failures    []jsonFailure `json:"failures"`
+	Outputs     []jsonOutput  `json:"outputs"`
+}
+
+type jsonFailure struct {
+	Label     string `json:"label"`
+	Partition string `json:"partition,omitempty"`
+	State     string `json:"state"`
+	Reason    string `json:"reason,omitempty"`
+	Owner     string `json:"owner,omitempty"`
+	Log       string `json:"log,omitempty"`
+	Blocked   int    `json:"blocked"`
+}
+
+type jsonOutput struct {
+	Label      string `json:"label"`
+	Partitions int    `json:"partitions"`
+	Path       string `json:"path"`
+	Bytes      int64  `json:"bytes"`
+}
+
+func (l *jsonLines) Started(j run.Job) {
+	l.write(jsonStarted{event("started", j.Started), job(j), j.Kind.String(), j.Why, j.Slot})
+}
+
+func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
+	if o.Ended.IsZero() { // it never came to run
+		o.Ended = l.now()
+	}
+	f := jsonFinished{jsonEvent: event("finished", o.Ended), jsonJob: job(j), Result: "ran", Seconds: o.Wall.Seconds(),
+		Bytes: o.Bytes, Failure: o.Failure, Problem: problem(o.Problem), Log: o.Log, Tail: o.Tail}
+	if o.Rows >= 0 && o.Failure == "" {
+		f.Rows = &o.Rows
+	}
+	switch {
+	case o.Failure != "":
+		f.Result = "failed"
+	case o.Same:
+		f.Result = "same"
+	}
+	l.write(f)
+}
+
+func (l *jsonLines) Counted(c run.Counts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts, l.changed = c, true
+}
+
+func (l *jsonLines) tick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed && !l.over {
+		l.changed = false
+		l.out.Encode(jsonCounted{event("counts", l.now()), jsonCountsOf(l.counts)})
+	}
+}
+
+func (l *jsonLines) Done(s run.Summary) {
+	d := jsonDone{event("done", l.now()), s.Wall.Seconds(), s.Interrupted, jsonCountsOf(s.Counts), []jsonFailure{}, []jsonOutput{}}
+	for _, f := range s.Failures {
+		d.Failures = append(d.Failures, jsonFailure{f.Label.String(), f.Partition, stateWord(f.State), f.Reason, f.Owner, f.Log, f.Blocked})
+	}
+	for _, o := range s.Outputs {
+		d.Outputs = append(d.Outputs, jsonOutput{o.Label.String(), o.Partitions, o.Path, o.Bytes})
+	}
+	l.write(d)
+	l.close()
+}
+
+func (l *jsonLines) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+}
+
+func (l *jsonLines) write(v any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out.Encode(v) // a reader that went away does not stop the build
+}
+
+func event(name string, t time.Time) jsonEvent { return jsonEvent{name, t.UTC()} }
+
+func job(j run.Job) jsonJob { return jsonJob{j.Number, j.Label.String(), j.Partition} }
+
+func problem(p *engine.Problem) *jsonProblem {
+	if p == nil {
+		return nil
+	}
+	return &jsonProblem{p.Range.File, p.Range.Start.Line, p.Range.Start.Column, p.Summary, p.Detail, p.Hint}
+}

@@ -1,0 +1,151 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fatih/color"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/run"
+)
+
+// printer writes events as lines, for all modes that people read.
+type printer struct {
+	green, red, yellow, faint *color.Color
+	verbose                   bool
+}
+
+func newPrinter(colored, verbose bool) printer {
+	p := printer{color.New(color.FgGreen), color.New(color.FgRed), color.New(color.FgYellow), color.New(color.Faint), verbose}
+	for _, c := range []*color.Color{p.green, p.red, p.yellow, p.faint} {
+		if colored {
+			c.EnableColor()
+		} else {
+			c.DisableColor() // the package's own guess is about stdout
+		}
+	}
+	return p
+}
+
+func at(l engine.Label, partition string) string {
+	if partition == "" {
+		return l.String()
+	}
+	return l.String() + "@" + partition
+}
+
+// started is the line of a job that began.
+func (p printer) started(j run.Job) string {
+	return p.faint.Sprint("running ") + at(j.Label, j.Partition) + p.because(j)
+}
+
+// because tells why a job ran, with the space before it.
+func (p printer) because(j run.Job) string {
+	if j.Why == "" {
+		return ""
+	}
+	return p.faint.Sprint(" (" + clean(j.Why) + ")")
+}
+
+// in tells how long something took, with the space before it; nothing if that is not known.
+func (p printer) in(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return p.faint.Sprint(" in " + Duration(d))
+}
+
+// succeeded is the line of a job that ended well.
+func (p printer) succeeded(j run.Job, o run.Outcome) string {
+	line := p.green.Sprint("ran ") + at(j.Label, j.Partition) + p.in(o.Wall) + p.because(j)
+	if o.Rows >= 0 {
+		line += ", " + plural(int(o.Rows), "row")
+	}
+	if o.Bytes > 0 {
+		line += ", " + Bytes(o.Bytes)
+	}
+	if o.Same {
+		line += "; same result: consumers are not affected"
+	}
+	return line
+}
+
+// failed is what there is to say of a job that failed: where, the end of its log, and the path of the whole.
+func (p printer) failed(j run.Job, o run.Outcome) []string {
+	head := p.red.Sprint("failed ") + at(j.Label, j.Partition) + p.in(o.Wall) + p.because(j)
+	lines := []string{head}
+	if pr := o.Problem; pr == nil || !strings.Contains(o.Failure, pr.Summary) { // else it says the same without the place
+		why, more, _ := strings.Cut(o.Failure, "\n")
+		lines[0] += ": " + clean(why)
+		lines = append(lines, indented(more)...)
+	}
+	lines = append(lines, p.problem(o.Problem)...)
+	for _, t := range o.Tail {
+		lines = append(lines, p.faint.Sprint("  | ")+clean(t))
+	}
+	if o.Log != "" {
+		lines = append(lines, "  log: "+o.Log)
+	}
+	return lines
+}
+
+func (p printer) problem(pr *engine.Problem) []string {
+	if pr == nil {
+		return nil
+	}
+	place := pr.Range.File
+	if start := pr.Range.Start; place != "" && start.Line > 0 {
+		place += fmt.Sprintf(":%d:%d", start.Line, start.Column)
+	}
+	if place != "" {
+		place += ": "
+	}
+	lines := append([]string{"  " + place + clean(pr.Summary)}, indented(pr.Detail)...)
+	if pr.Hint != "" {
+		lines = append(lines, "  hint: "+clean(pr.Hint))
+	}
+	return lines
+}
+
+func indented(text string) []string {
+	var lines []string
+	for l := range strings.Lines(text) {
+		lines = append(lines, "  "+clean(l))
+	}
+	return lines
+}
+
+// more stands for successes that got no line of their own.
+func (p printer) more(jobs, same int) string {
+	line := p.green.Sprint("ran ") + plural(jobs, "more job")
+	if same > 0 {
+		line += ", " + Count(int64(same)) + " with the same result"
+	}
+	return line
+}
+
+// stillRunning names the longest of the jobs that take their time, or is "" if none has run for as long as least.
+func (p printer) stillRunning(jobs []run.Job, now time.Time, least time.Duration) string {
+	const named = 3
+	var parts []string
+	others := 0
+	for _, j := range jobs {
+		d := now.Sub(j.Started)
+		switch {
+		case d < least:
+		case len(parts) == named:
+			others++
+		default:
+			parts = append(parts, at(j.Label, j.Partition)+p.faint.Sprint(" "+Duration(d.Truncate(time.Second))))
+		}
+	}
+	if others > 0 {
+		parts = append(parts, "… and "+Count(int64(others))+" more")
+	}
+	if parts == nil {
+		return ""
+	}
+	return "still running: " + strings.Join(parts, ", ")
+}

@@ -1,0 +1,193 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/run"
+)
+
+// listed is how many lines of one sort the summary of a build may have, unless it is verbose.
+const listed = 20
+
+// summary says at the end what ran, where the results lie, and what failed.
+func (p printer) summary(s run.Summary) []string {
+	lines := append([]string{p.headline(s)}, p.outputs(s.Outputs)...)
+	return append(lines, p.failures(s.Failures)...)
+}
+
+func (p printer) headline(s run.Summary) string {
+	took := Duration(s.Wall)
+	if s.Interrupted {
+		line := p.yellow.Sprint("interrupted") + " after " + took + ": " + p.counts(s.Counts)
+		if left := s.Queued + s.Running; left > 0 {
+			line += ", " + Count(int64(left)) + " left to do"
+		}
+		return line
+	}
+	if s.Ran+s.Failed+s.Blocked+len(s.Failures) > 0 {
+		return p.counts(s.Counts) + ", in " + took
+	}
+	line := "nothing to do"
+	switch s.UpToDate {
+	case 0:
+	case 1:
+		line += ": 1 action is up to date"
+	default:
+		line += ": " + Count(int64(s.UpToDate)) + " actions are up to date"
+	}
+	return line + p.faint.Sprint(" ("+took+")")
+}
+
+func (p printer) counts(c run.Counts) string {
+	parts := []string{p.green.Sprint("ran") + " " + plural(c.Ran, "job")}
+	add := func(n int, text string) {
+		if n > 0 {
+			parts = append(parts, Count(int64(n))+" "+text)
+		}
+	}
+	add(c.UpToDate, "up to date")
+	add(c.Same, "with the same result")
+	add(c.Failed, p.red.Sprint("failed"))
+	add(c.Blocked, p.yellow.Sprint("blocked"))
+	return strings.Join(parts, ", ")
+}
+
+// outputs lists where results lie, in columns.
+func (p printer) outputs(outputs []run.Output) []string {
+	shown := outputs[:p.limit(len(outputs))]
+	rows := make([][]string, len(shown))
+	for i, o := range shown {
+		rows[i] = []string{o.Label.String(), "", "", o.Path}
+		if o.Partitions > 1 {
+			rows[i][1] = plural(o.Partitions, "partition")
+		}
+		if o.Bytes > 0 {
+			rows[i][2] = Bytes(o.Bytes)
+		}
+	}
+	return p.andMore(columns(rows), len(outputs)-len(shown))
+}
+
+// columns aligns rows to lines; a column that is empty throughout takes no place.
+func columns(rows [][]string) []string {
+	lines := make([]string, len(rows))
+	for c := 0; len(rows) > 0 && c < len(rows[0]); c++ {
+		widest := 0
+		for _, row := range rows {
+			widest = max(widest, textWidth(row[c]))
+		}
+		if widest == 0 {
+			continue
+		}
+		for i, row := range rows {
+			lines[i] += "  " + row[c] + strings.Repeat(" ", widest-textWidth(row[c]))
+		}
+	}
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
+}
+
+func (p printer) limit(n int) int {
+	if p.verbose {
+		return n
+	}
+	return min(n, listed)
+}
+
+func (p printer) andMore(lines []string, more int) []string {
+	if more > 0 {
+		lines = append(lines, p.faint.Sprint("  … and "+Count(int64(more))+" more"))
+	}
+	return lines
+}
+
+// failures tells each root cause, who can act, and how much waits for it.
+func (p printer) failures(failures []run.Failure) []string {
+	causes := byCause(failures)
+	shown := causes[:p.limit(len(causes))]
+	var lines []string
+	for _, c := range shown {
+		lines = append(lines, p.cause(c)...)
+	}
+	return p.andMore(lines, len(causes)-len(shown))
+}
+
+// cause is what failed in the same way at one or more partitions of a target.
+type cause struct {
+	run.Failure // the first; Blocked is the sum
+	partitions  int
+	last        string
+}
+
+// byCause puts together what differs only by partition: a broken program fails at each of them.
+func byCause(failures []run.Failure) []cause {
+	type key struct {
+		label         engine.Label
+		state         engine.State
+		reason, owner string
+	}
+	var causes []cause
+	index := map[key]int{}
+	for _, f := range failures {
+		k := key{f.Label, f.State, f.Reason, f.Owner}
+		i, ok := index[k]
+		if !ok {
+			index[k] = len(causes)
+			causes = append(causes, cause{f, 1, f.Partition})
+			continue
+		}
+		causes[i].partitions++
+		causes[i].last = f.Partition
+		causes[i].Blocked += f.Blocked
+	}
+	return causes
+}
+
+func (p printer) cause(c cause) []string {
+	what := at(c.Label, c.Partition)
+	if c.partitions > 1 {
+		what = fmt.Sprintf("%s at %s (%s … %s)", c.Label, plural(c.partitions, "partition"), c.Partition, c.last)
+	}
+	reason, _, _ := strings.Cut(c.Reason, "\n")
+	line := p.red.Sprint(stateWord(c.State)+" ") + what
+	if reason != "" {
+		line += ": " + clean(reason)
+	}
+	if c.Blocked > 0 {
+		line += "; " + p.yellow.Sprint(waiting(c.Blocked, c.partitions))
+	}
+	if c.Owner != "" {
+		line += "; owner " + c.Owner
+	}
+	switch {
+	case c.Log == "":
+		return []string{line}
+	case c.partitions > 1:
+		return []string{line, "  log of the first: " + c.Log}
+	}
+	return []string{line, "  log: " + c.Log}
+}
+
+func waiting(actions, causes int) string {
+	object, verb := "it", "wait"
+	if causes > 1 {
+		object = "them"
+	}
+	if actions == 1 {
+		verb = "waits"
+	}
+	return plural(actions, "action") + " " + verb + " for " + object
+}
+
+// stateWord names a state that says what went wrong; the others come from a job that failed before anything was decided.
+func stateWord(s engine.State) string {
+	switch s {
+	case engine.MissingState, engine.Undecided, engine.Refused:
+		return s.String()
+	}
+	return "failed"
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) logCmd() *cobra.Command {
+	var text bool
+	c := &cobra.Command{
+		Use:   "log LABEL[@PARTITION]",
+		Short: "List the versions of a partition, newest first, or print the log of its last job",
+		Long: `List the versions of a partition, newest first; * marks the one that is current. With --text it prints what the last job wrote to its
+standard output and error.` + exits(exitOK, exitUsage, exitLocal),
+		Example:           "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeLabels,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withSession(true, func(s *run.Session) error {
+				sel, err := a.selectTarget(s.Graph, args[0])
+				if err != nil {
+					return err
+				}
+				if text {
+					if len(sel.Partitions) != 1 {
+						return usagef("%s means %s; name one", args[0], plural(len(sel.Partitions), "partition"))
+					}
+					return s.CopyLog(c.Context(), a.stdout, sel.Node, sel.Partitions[0])
+				}
+				return a.history(s, sel)
+			})
+		},
+	}
+	c.Flags().BoolVar(&text, "text", false, "print the log of the last job")
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) history(s *run.Session, sel graph.Selected) error {
+	all := []run.Entry{}
+	for _, i := range sel.Partitions {
+		entries, err := s.History(sel.Node, i)
+		if err != nil {
+			return err
+		}
+		all = append(all, entries...)
+		if a.json {
+			continue
+		}
+		for _, e := range entries {
+			a.printEntry(at(sel.Node.Target.Label, sel.Node.Set.Text(i)), e)
+		}
+	}
+	if a.json {
+		return a.printJSON(all)
+	}
+	if len(all) == 0 {
+		fmt.Fprintf(a.stderr, "%s has no version yet; dpb build makes one\n", sel.Node.Target.Label)
+	}
+	return nil
+}
+
+func (a *app) printEntry(name string, e run.Entry) {
+	mark := " "
+	if e.Current {
+		mark = "*"
+	}
+	commit := e.Provenance.Commit
+	switch {
+	case commit == "":
+		commit = "no commit"
+	case e.Provenance.Dirty:
+		commit = commit[:min(12, len(commit))] + " with changes"
+	default:
+		commit = commit[:min(12, len(commit))]
+	}
+	fmt.Fprintf(a.stdout, "%s %s#%s  %s  %s  %s on %s\n", mark, name, e.Version[:12], e.Created.UTC().Format("2006-01-02 15:04:05"), commit, e.Provenance.User,
+		e.Provenance.Host)
+}

@@ -1,0 +1,63 @@
+// Command dpb builds data pipelines: it brings declared targets up to date, partition by partition, and runs only what is stale.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	_ "time/tzdata" // so that timezones mean the same on each machine
+)
+
+// version is set by the linker for releases.
+var version = "dev"
+
+func main() { os.Exit(dpb(os.Args[1:])) }
+
+// dpb is main as a function, for tests.
+func dpb(args []string) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "dpb: this is a bug in dpb, please report it: %v\n%s", p, debug.Stack())
+			code = exitBug
+		}
+	}()
+	ctx, kill, caught, stop := interruptible()
+	defer stop()
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, kill: kill}
+	cmd := a.root_()
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	return a.exit(err, caught())
+}
+
+// interruptible returns a context that the first Ctrl-C ends, and one that the second ends, and a function that tells which signal came.
+func interruptible() (ctx, kill context.Context, caught func() os.Signal, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	kill, killNow := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	first := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s, ok := <-signals
+		if !ok {
+			return
+		}
+		first <- s
+		cancel()
+		if _, ok := <-signals; ok {
+			killNow()
+		}
+	}()
+	caught = func() os.Signal {
+		select {
+		case s := <-first:
+			return s
+		default:
+			return nil
+		}
+	}
+	return ctx, kill, caught, func() { signal.Stop(signals); close(signals); cancel(); killNow() }
+}

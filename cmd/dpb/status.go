@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/fatih/color"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) statusCmd() *cobra.Command {
+	var check, all bool
+	var partitions []string
+	c := &cobra.Command{
+		Use:   "status [PATTERN...]",
+		Short: "Say in which state targets are, and why",
+		Long: `Say in which state targets are, and why. Changes nothing. With --check the exit code tells the worst state, for CI.` +
+			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
+		Example:           "  dpb status\n  dpb status --check //...\n  dpb status //plays:plays --partition day=2017-06-01..2017-06-07 --json",
+		ValidArgsFunction: a.completeLabels,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withSession(true, func(s *run.Session) error {
+				selected, err := a.selectPatterns(s.Graph, args, partitions)
+				if err != nil {
+					return err
+				}
+				return a.status(c.Context(), s, selected, check, all)
+			})
+		},
+	}
+	c.Flags().BoolVar(&check, "check", false, "exit with the code of the worst state")
+	c.Flags().BoolVarP(&all, "all", "a", false, "list every partition, also fresh ones")
+	c.Flags().StringArrayVarP(&partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
+	a.jsonFlag(c)
+	return c
+}
+
+// partitionStatus is the state of one action.
+type partitionStatus struct {
+	Target    string `json:"target"`
+	Partition string `json:"partition,omitempty"`
+	State     string `json:"state"`
+	Reason    string `json:"reason,omitempty"`
+	Owner     string `json:"owner,omitempty"`
+	Version   string `json:"version,omitempty"` // that current names
+}
+
+func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selected, check, all bool) error {
+	d, err := s.Status(ctx, selected)
+	if err != nil {
+		return err
+	}
+	code := exitOK
+	var list []partitionStatus
+	for _, sel := range selected {
+		states, err := statesOf(s, d, sel)
+		if err != nil {
+			return err
+		}
+		for _, i := range sel.Partitions {
+			code = worst(code, exitOfState(d.State(sel.Node, i), rootState(s.Graph, d, sel.Node, i)))
+		}
+		if a.json {
+			list = append(list, states...)
+		} else {
+			a.printStates(sel.Node.Target.Label, states, all)
+		}
+	}
+	if a.json {
+		if err := a.printJSON(list); err != nil {
+			return err
+		}
+	}
+	if check && code != exitOK {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// rootState is the state at which that of an action begins.
+func rootState(g *graph.Graph, d *plan.Decider, n *graph.Node, i int) engine.State {
+	if d.State(n, i) != engine.Blocked {
+		return 0
+	}
+	from, j := g.Action(d.Cause(n, i))
+	return d.State(from, j)
+}
+
+func statesOf(s *run.Session, d *plan.Decider, sel graph.Selected) ([]partitionStatus, error) {
+	n := sel.Node
+	var out []partitionStatus
+	for _, i := range sel.Partitions {
+		st := partitionStatus{Target: n.Target.Label.String(), Partition: n.Set.Text(i), State: d.State(n, i).String(), Owner: n.Target.Owner}
+		if v := s.Current(n, i); !v.IsZero() {
+			st.Version = v.String()
+		}
+		var err error
+		if st.Reason, err = s.Brief(d, n, i); err != nil {
+			return nil, err
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+// maxListed is how many partitions of one target are listed unless all are asked for.
+const maxListed = 10
+
+func (a *app) printStates(label engine.Label, states []partitionStatus, all bool) {
+	if len(states) == 1 && states[0].Partition == "" {
+		fmt.Fprintln(a.stdout, stateLine(label.String(), states[0].State, states[0].Reason))
+		return
+	}
+	fmt.Fprintf(a.stdout, "%s  %s\n", label, countStates(states))
+	listed, left := 0, 0
+	for _, st := range states {
+		switch {
+		case !all && st.Reason == "":
+		case !all && listed == maxListed:
+			left++
+		default:
+			listed++
+			fmt.Fprintln(a.stdout, "  "+stateLine(st.Partition, st.State, st.Reason))
+		}
+	}
+	if left > 0 {
+		fmt.Fprintf(a.stdout, "  … and %d more; --all lists them\n", left)
+	}
+}
+
+func stateLine(name, state, reason string) string {
+	line := name + "  " + paint(state)
+	if reason != "" {
+		line += ": " + reason
+	}
+	return line
+}
+
+// countStates says "12 fresh, 2 stale".
+func countStates(states []partitionStatus) string {
+	counts := map[string]int{}
+	for _, st := range states {
+		counts[st.State]++
+	}
+	var out []string
+	for _, state := range engine.States() {
+		if n := counts[state.String()]; n > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n, paint(state.String())))
+		}
+	}
+	if out == nil {
+		return "no partitions"
+	}
+	return strings.Join(out, ", ")
+}
+
+func paint(state string) string {
+	switch state {
+	case "fresh", "frozen":
+		return color.GreenString(state)
+	case "failed", "held", "refused", "missing":
+		return color.RedString(state)
+	}
+	return color.YellowString(state)
+}
+
+// dryRun lists the actions that a build would run, with those that it might.
+func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selected) error {
+	d, needed, err := s.StatusOfAll(ctx, selected)
+	if err != nil {
+		return err
+	}
+	list, runs, might, code := []would{}, 0, 0, exitOK
+	for _, sel := range needed {
+		n := sel.Node
+		for _, i := range sel.Partitions {
+			state := d.State(n, i)
+			switch state {
+			case engine.Fresh, engine.Frozen:
+				continue
+			case engine.Stale, engine.Failed:
+				runs++
+			case engine.Undecided:
+				might++
+			default:
+				code = worst(code, exitOfState(state, rootState(s.Graph, d, n, i)))
+			}
+			reason, err := s.Brief(d, n, i)
+			if err != nil {
+				return err
+			}
+			list = append(list, would{n.Target.Label.String(), n.Set.Text(i), state.String(), reason})
+		}
+	}
+	if err := printWould(a, list, runs, might); err != nil || code == exitOK {
+		return err
+	}
+	return &exitError{code: code}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
+	"github.com/dpb-build/dpb/hcl/diag"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) validateCmd() *cobra.Command {
+	var quiet bool
+	c := &cobra.Command{Use: "validate", Short: "Check all files of the workspace and say in words what each edge reads",
+		Long: `Check all files of the workspace, also what SQL may do, and say in words what each edge reads. Builds nothing and needs no store. With --json it prints
+all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
+		Example: "  dpb validate\n  dpb validate --json", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ws, sources, problems, err := a.loadWorkspace()
+			if err != nil {
+				return err
+			}
+			var g *graph.Graph
+			if !engine.HasErrors(problems) {
+				var more []engine.Problem
+				g, more = graph.New(ws, a.now)
+				problems = append(problems, more...)
+				for _, t := range ws.Targets {
+					problems = append(problems, checkSQL(c, t)...)
+				}
+			}
+			problems = engine.SortProblems(problems)
+			if a.json {
+				if problems == nil {
+					problems = []engine.Problem{}
+				}
+				if err := diag.JSON(a.stdout, problems); err != nil || !engine.HasErrors(problems) {
+					return err
+				}
+				return &exitError{code: exitUsage}
+			}
+			if err := a.report(problems, sources); err != nil {
+				return err
+			}
+			if !quiet {
+				return a.graphText(g.Nodes)
+			}
+			return nil
+		}}
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print problems only")
+	a.jsonFlag(c)
+	return c
+}
+
+// checkSQL asks the engine whether a target's statements read their inputs and nothing else.
+func checkSQL(c *cobra.Command, t *engine.Target) []engine.Problem {
+	if t.Kind != engine.SQL || duckdb.Version() == "" {
+		return nil
+	}
+	var inputs []string
+	for _, in := range t.Inputs {
+		inputs = append(inputs, in.Name)
+	}
+	return duckdb.Check(c.Context(), t.SQL, inputs, t.PartitionBy)
+}
+
+func (a *app) versionCmd() *cobra.Command {
+	c := &cobra.Command{Use: "version", Short: "Print the version of dpb and of its SQL engine", Long: "Print the version of dpb and of its SQL engine." + exits(exitOK),
+		Example: "  dpb version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			sql := duckdb.Version()
+			if a.json {
+				return a.printJSON(map[string]string{"dpb": version, "duckdb": sql, "key_schema": engine.KeySchema})
+			}
+			if sql == "" {
+				sql = "absent: this dpb was built without it"
+			}
+			fmt.Fprintf(a.stdout, "dpb %s\nDuckDB %s\nkey schema %s\n", version, sql, engine.KeySchema)
+			return nil
+		}}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) columnsCmd() *cobra.Command {
+	c := &cobra.Command{Use: "columns FILE", Short: "Print the columns block that fits a file, to paste",
+		Long: `Print the columns block that fits a Parquet, CSV or NDJSON file, also one that is compressed. Of text the whole file is read, not a sample; check the types
+all the same: what the next file holds, nobody can tell.` + exits(exitOK, exitUsage, exitLocal),
+		Example: "  dpb columns raw/2017-06-01.csv", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := os.Stat(args[0]); err != nil {
+				return usagef("%w", err)
+			}
+			columns, err := duckdb.Columns(c.Context(), args[0])
+			if err != nil {
+				return usagef("%s: %w", args[0], err)
+			}
+			if a.json {
+				return a.printJSON(columns)
+			}
+			fmt.Fprint(a.stdout, columnsBlock(columns))
+			return nil
+		}}
+	a.jsonFlag(c)
+	return c
+}
+
+// columnsBlock writes columns as the attribute that declares them.
+func columnsBlock(columns []engine.Column) string {
+	width := 0
+	for _, c := range columns {
+		width = max(width, len(columnName(c.Name)))
+	}
+	var b strings.Builder
+	b.WriteString("columns = {\n")
+	for _, c := range columns {
+		text := c.Type
+		if c.NotNull {
+			text += " NOT NULL"
+		}
+		fmt.Fprintf(&b, "  %-*s = %q\n", width, columnName(c.Name), text)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// columnName quotes a name that HCL would not take as it is.
+func columnName(name string) string {
+	if engine.CheckName(name) == nil {
+		return name
+	}
+	return strconv.Quote(name)
+}

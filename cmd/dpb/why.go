@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) whyCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "why LABEL[@PARTITION]",
+		Short: "Say why a partition is in its state, back to the root cause",
+		Long: `Say why a partition is in its state: which part of its key changed, with the old and the new value, and why the inputs changed, back to the
+root cause. Of a fresh partition it says why it was last built. Without a partition it takes the first that is not fresh, else the newest.` +
+			exits(exitOK, exitUsage, exitLocal),
+		Example:           "  dpb why //reports:royalties@month=2017-06\n  dpb why :plays --json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeLabels,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withSession(true, func(s *run.Session) error {
+				sel, err := a.selectTarget(s.Graph, args[0])
+				if err != nil {
+					return err
+				}
+				d, err := s.Status(c.Context(), []graph.Selected{sel})
+				if err != nil {
+					return err
+				}
+				if len(sel.Partitions) == 0 {
+					return usagef("%s has no partition that has ended yet", sel.Node.Target.Label)
+				}
+				cause, err := s.Why(d, sel.Node, interesting(d, sel))
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(cause)
+				}
+				a.printCause(cause, 0)
+				return nil
+			})
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+// interesting picks the first partition that is not fresh, else the last.
+func interesting(d *plan.Decider, sel graph.Selected) int {
+	for _, i := range sel.Partitions {
+		if s := d.State(sel.Node, i); s != engine.Fresh && s != engine.Frozen {
+			return i
+		}
+	}
+	return sel.Partitions[len(sel.Partitions)-1]
+}
+
+func (a *app) printCause(c *run.Cause, depth int) {
+	indent := strings.Repeat("  ", depth)
+	head := indent + at(c.Label, c.Partition)
+	if c.State != "" {
+		head += " is " + paint(c.State)
+	}
+	if c.Owner != "" && depth > 0 {
+		head += " (" + c.Owner + ")"
+	}
+	fmt.Fprintf(a.stdout, "%s: %s\n", head, c.Text)
+	for k, ch := range c.Changes {
+		if k == maxListed {
+			fmt.Fprintf(a.stdout, "%s    … and %d more changes; --json has them\n", indent, len(c.Changes)-k)
+			break
+		}
+		fmt.Fprintf(a.stdout, "%s    %s: %s\n", indent, ch, values(ch))
+	}
+	for _, from := range c.From {
+		a.printCause(from, depth+1)
+	}
+}
+
+// values shows the old and the new value of a change, where they differ.
+func values(c run.Change) string {
+	old, new := cut(c.Old, c.New)
+	switch {
+	case c.Old == "":
+		return new
+	case c.New == "":
+		return "was " + old
+	}
+	return old + " → " + new
+}
+
+const maxValue = 60
+
+// cut shortens two values around the place where they differ.
+func cut(old, new string) (string, string) {
+	same := 0
+	for same < min(len(old), len(new)) && old[same] == new[same] {
+		same++
+	}
+	from := 0
+	if same > maxValue/2 {
+		from = same - maxValue/4
+	}
+	return window(old, from), window(new, from)
+}
+
+// window takes a piece of a text, without cutting a character in two.
+func window(s string, from int) string {
+	from = min(from, len(s))
+	piece := s[from:min(len(s), from+maxValue)]
+	out := strings.ToValidUTF8(piece, "")
+	if from > 0 {
+		out = "…" + out
+	}
+	if from+maxValue < len(s) {
+		out += "…"
+	}
+	return out
+}

@@ -1,0 +1,242 @@
+// Package exec runs programs: it finds and identifies them, stages a directory that holds what a job declares, runs the job and collects its outputs.
+package exec
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
+)
+
+// Isolation says how far a job is kept from what it did not declare: it has a directory and an environment of its own.
+const Isolation = "directory"
+
+// Job is a command at one partition.
+type Job struct {
+	Target    *engine.Target
+	Partition engine.Partition
+	Dir       string // empty, the job's own
+	Code      []engine.CodeFile
+	Inputs    []Input
+	Programs  Programs
+	Kill      context.Context // when it is done, the job is killed without being asked to end
+	Secret    func(name string) (string, bool)
+}
+
+// Input is what a job reads under one name.
+type Input struct {
+	Name  string
+	File  string // base name if the job sees one file, else ""
+	Parts []Part
+}
+
+// Part is one partition of an input.
+type Part struct {
+	Partition engine.Partition
+	Tree      cache.Tree
+}
+
+// tempDir is a job's place for scratch, beside ws, in and out.
+const tempDir = "tmp"
+
+// Stage fills a job's directory with code and inputs, from the store.
+func Stage(ctx context.Context, store *disk.Store, j *Job) error {
+	for _, d := range []string{engine.JobInputs, engine.JobOutputs, tempDir, path.Join(engine.JobWorkspace, j.Target.Label.Pkg)} {
+		if err := os.MkdirAll(filepath.Join(j.Dir, filepath.FromSlash(d)), 0o777); err != nil {
+			return err
+		}
+	}
+	for _, c := range j.Code {
+		mode := fs.FileMode(0o444)
+		if c.Exec {
+			mode = 0o555
+		}
+		if err := place(ctx, store, c.Digest, filepath.Join(j.Dir, engine.JobWorkspace, filepath.FromSlash(c.Path)), mode); err != nil {
+			return err
+		}
+	}
+	for _, in := range j.Inputs {
+		if err := stageInput(ctx, store, j, in); err != nil {
+			return fmt.Errorf("input %s: %w", in.Name, err)
+		}
+	}
+	return makeOutputFolders(j)
+}
+
+func place(ctx context.Context, store *disk.Store, d cache.Digest, file string, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	return store.CopyTo(ctx, d, file, mode)
+}
+
+func stageInput(ctx context.Context, store *disk.Store, j *Job, in Input) error {
+	dir := filepath.Join(j.Dir, engine.JobInputs, in.Name)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for _, p := range in.Parts {
+		if in.File != "" {
+			if err := store.CopyTo(ctx, p.Tree.Entries[0].Digest, filepath.Join(dir, in.File), 0o444); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := store.Materialize(ctx, p.Tree, filepath.Join(dir, filepath.FromSlash(p.Partition.Path()))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeOutputFolders makes the folders that a job may write into, so that it need not.
+func makeOutputFolders(j *Job) error {
+	for _, o := range j.Target.Outputs {
+		dir := outputPath(j, o)
+		if o.Shape == engine.OneFile {
+			dir = filepath.Dir(dir)
+		}
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outputPath is the file of a one-file output, else the folder.
+func outputPath(j *Job, o *engine.Output) string {
+	return filepath.Join(j.Dir, engine.JobOutputs, filepath.FromSlash(pathInOutputs(o)))
+}
+
+func pathInOutputs(o *engine.Output) string {
+	if o.Shape == engine.Parts {
+		return path.Dir(o.Path)
+	}
+	return path.Clean(o.Path)
+}
+
+// paths says where the job finds inputs and outputs, relative to the folder that it starts in.
+func (j *Job) paths() engine.Paths {
+	p := engine.Paths{}
+	for _, in := range j.Inputs {
+		p["input."+in.Name] = engine.JobPath(j.Target.Label.Pkg, engine.JobInputs, in.Name, in.File)
+	}
+	for _, o := range j.Target.Outputs {
+		p["output."+o.Name] = engine.JobPath(j.Target.Label.Pkg, engine.JobOutputs, pathInOutputs(o))
+	}
+	return p
+}
+
+// Collect stores a job's outputs and the file at $DPB_METRICS. An output that is not there, and a file that no output declares, are errors.
+func Collect(ctx context.Context, store *disk.Store, j *Job) ([]engine.OutputResult, cache.Digest, error) {
+	var metrics cache.Digest
+	if err := undeclared(j); err != nil {
+		return nil, metrics, err
+	}
+	var out []engine.OutputResult
+	for _, o := range j.Target.Outputs {
+		t, err := collect(ctx, store, j, o)
+		if err != nil {
+			return nil, metrics, fmt.Errorf("output %s: %w", o.Name, err)
+		}
+		out = append(out, engine.OutputResult{Name: o.Name, Tree: t.Digest(), Bytes: t.Size(), Files: t.Files(), Rows: -1})
+	}
+	file := filepath.Join(j.Dir, engine.JobMetrics)
+	if _, err := os.Lstat(file); err != nil {
+		return out, metrics, nil
+	}
+	metrics, _, err := store.PutFile(ctx, file)
+	return out, metrics, err
+}
+
+func collect(ctx context.Context, store *disk.Store, j *Job, o *engine.Output) (cache.Tree, error) {
+	at := outputPath(j, o)
+	info, err := os.Lstat(at)
+	switch {
+	case err != nil:
+		return cache.Tree{}, fmt.Errorf("the job did not write %s", pathInOutputs(o))
+	case o.Shape == engine.OneFile:
+		if !info.Mode().IsRegular() {
+			return cache.Tree{}, fmt.Errorf("%s is not a regular file", pathInOutputs(o))
+		}
+		return store.CaptureFile(ctx, at, path.Base(o.Path))
+	}
+	t, err := store.Capture(ctx, at)
+	if err == nil && len(t.Entries) == 0 {
+		err = fmt.Errorf("the job wrote nothing into %s", pathInOutputs(o))
+	}
+	return t, err
+}
+
+// undeclared fails if there is a file in the output directory that belongs to no output.
+func undeclared(j *Job) error {
+	root := filepath.Join(j.Dir, engine.JobOutputs)
+	var found []string
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || p == root {
+			return err
+		}
+		rel, err := filepath.Rel(root, p)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		switch belongs(j.Target.Outputs, rel, d.IsDir()) {
+		case theirs:
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+		case nobodys:
+			found = append(found, rel)
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+		}
+		return nil
+	})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	more := ""
+	if n := len(found) - 3; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+		found = found[:3]
+	}
+	return fmt.Errorf("the job wrote files that no output declares: %s%s; declare an output for them, or write them to $TMPDIR", strings.Join(found, ", "), more)
+}
+
+type belonging uint8
+
+const (
+	nobodys belonging = iota
+	theirs            // an output's, with all below
+	above             // a folder in which an output lies
+)
+
+func belongs(outputs []*engine.Output, rel string, isDir bool) belonging {
+	above_ := slices.ContainsFunc(outputs, func(o *engine.Output) bool { return strings.HasPrefix(o.Path, rel+"/") })
+	for _, o := range outputs {
+		switch at := pathInOutputs(o); o.Shape {
+		case engine.OneFile, engine.Folder:
+			if rel == at {
+				return theirs
+			}
+		case engine.Parts:
+			if ok, _ := path.Match(o.Path, rel); ok && !isDir {
+				return theirs
+			}
+		}
+	}
+	if above_ && isDir {
+		return above
+	}
+	return nobodys
+}

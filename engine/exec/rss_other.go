@@ -1,0 +1,7 @@
+//go:build !linux
+
+package exec
+
+import "syscall"
+
+func maxRSS(u *syscall.Rusage) int64 { return u.Maxrss }

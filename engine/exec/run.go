@@ -1,0 +1,235 @@
+package exec
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dpb-build/dpb/engine"
+)
+
+// grace is how long a job that was asked to end has for it.
+const grace = 5 * time.Second
+
+// Outcome is how a job ended.
+type Outcome struct {
+	ExitCode  int // -1 if a signal ended it
+	Log       string
+	Tail      []string // of the log
+	User, Sys time.Duration
+	MaxRSS    int64 // bytes
+	failure   string
+}
+
+// Err says why the job failed, or nil.
+func (o Outcome) Err() error {
+	if o.failure == "" {
+		return nil
+	}
+	return errors.New(o.failure)
+}
+
+// Run runs a staged job. Its error says that the job could not be run or was interrupted; how the job itself ended is in the outcome.
+func Run(ctx context.Context, j *Job) (Outcome, error) {
+	o := Outcome{Log: filepath.Join(j.Dir, "log")}
+	log, err := os.Create(o.Log)
+	if err != nil {
+		return o, err
+	}
+	defer log.Close()
+	cmd, err := command(j)
+	if err != nil {
+		return o, err
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return o, fmt.Errorf("%s could not be started: %w", j.Target.Command[0][0].Literal, unwrapPath(err))
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	reason := watch(ctx, j, cmd.Process.Pid, ended)
+	// Whatever the job left running must not write any more.
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	o.fill(cmd.ProcessState)
+	if err := o.readLog(j); err != nil {
+		return o, err
+	}
+	switch {
+	case reason != nil && ctx.Err() != nil:
+		return o, reason
+	case reason != nil:
+		o.failure = reason.Error()
+	}
+	return o, nil
+}
+
+// watch waits for the end of the job, and ends it if it has to. It returns why it had to.
+func watch(ctx context.Context, j *Job, pid int, ended <-chan error) error {
+	var timeout, last <-chan time.Time
+	if j.Target.Timeout > 0 {
+		t := time.NewTimer(j.Target.Timeout)
+		defer t.Stop()
+		timeout = t.C
+	}
+	kill := j.Kill
+	if kill == nil {
+		kill = context.Background()
+	}
+	done, killed := ctx.Done(), kill.Done()
+	var reason error
+	ask := func(why error) {
+		reason, done, timeout = why, nil, nil
+		_ = syscall.Kill(-pid, syscall.SIGTERM)
+		last = time.After(grace)
+	}
+	for {
+		select {
+		case <-ended:
+			return reason
+		case <-done:
+			ask(context.Cause(ctx))
+		case <-timeout:
+			ask(fmt.Errorf("it ran longer than its timeout of %s", j.Target.Timeout))
+		case <-killed:
+			killed = nil
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		case <-last:
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+	}
+}
+
+func (o *Outcome) fill(p *os.ProcessState) {
+	o.ExitCode, o.User, o.Sys = p.ExitCode(), p.UserTime(), p.SystemTime()
+	if u, ok := p.SysUsage().(*syscall.Rusage); ok {
+		o.MaxRSS = maxRSS(u)
+	}
+	switch status, _ := p.Sys().(syscall.WaitStatus); {
+	case status.Signaled():
+		o.failure = fmt.Sprintf("it was ended by signal %s", status.Signal())
+	case o.ExitCode != 0:
+		o.failure = fmt.Sprintf("exit code %d", o.ExitCode)
+	}
+}
+
+// command puts together program, arguments, folder and environment.
+func command(j *Job) (*exec.Cmd, error) {
+	paths := j.paths()
+	var args []string
+	for _, a := range j.Target.Command {
+		text, err := a.At(j.Partition, paths)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, text)
+	}
+	env, err := environment(j, paths)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	if p, ok := j.Programs[args[0]]; ok {
+		cmd.Path, cmd.Err = p, nil
+	}
+	cmd.Dir = filepath.Join(j.Dir, engine.JobWorkspace, filepath.FromSlash(j.Target.Label.Pkg))
+	cmd.Env = env
+	return cmd, nil
+}
+
+// environment is the same on each machine and for each user, but for what the target declares.
+func environment(j *Job, paths engine.Paths) ([]string, error) {
+	pkg := j.Target.Label.Pkg
+	tmp := engine.JobPath(pkg, tempDir)
+	env := []string{"PATH=" + j.Programs.path(), "HOME=" + tmp, "TMPDIR=" + tmp, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
+		"PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"}
+	for name, at := range paths {
+		kind, rest, _ := strings.Cut(name, ".")
+		env = append(env, "DPB_"+strings.ToUpper(kind+"_"+rest)+"="+at)
+	}
+	for _, v := range j.Partition {
+		env = append(env, "DPB_PARTITION_"+strings.ToUpper(v.Dimension)+"="+v.Text)
+	}
+	env = append(env, "DPB_METRICS="+engine.JobPath(pkg, engine.JobMetrics))
+	for _, e := range j.Target.Env {
+		text, err := e.Value.At(j.Partition, paths)
+		if err != nil {
+			return nil, fmt.Errorf("env %s: %w", e.Name, err)
+		}
+		env = append(env, e.Name+"="+text)
+	}
+	for _, s := range j.Target.Secrets {
+		value, ok := j.Secret(s.Name)
+		if !ok {
+			return nil, fmt.Errorf("secret %s is not set: put it into dpb's environment", s.Name)
+		}
+		env = append(env, s.Name+"="+value)
+	}
+	return env, nil
+}
+
+const tailLines, tailBytes = 20, 16 << 10
+
+// readLog masks secrets in the log and takes its last lines.
+func (o *Outcome) readLog(j *Job) error {
+	if err := o.mask(j); err != nil {
+		return err
+	}
+	f, err := os.Open(o.Log)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	from := max(0, info.Size()-tailBytes)
+	b, err := io.ReadAll(io.NewSectionReader(f, from, tailBytes))
+	if err != nil {
+		return err
+	}
+	if from > 0 {
+		_, b, _ = bytes.Cut(b, []byte("\n"))
+	}
+	if text := strings.TrimRight(strings.ToValidUTF8(string(b), "\uFFFD"), "\n"); text != "" {
+		lines := strings.Split(text, "\n")
+		o.Tail = lines[max(0, len(lines)-tailLines):]
+	}
+	return nil
+}
+
+// mask replaces the values of secrets in the log.
+func (o *Outcome) mask(j *Job) error {
+	var pairs []string
+	for _, s := range j.Target.Secrets {
+		if value, ok := j.Secret(s.Name); ok && value != "" {
+			pairs = append(pairs, value, "[secret "+s.Name+"]")
+		}
+	}
+	if pairs == nil {
+		return nil
+	}
+	b, err := os.ReadFile(o.Log)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.Log, []byte(strings.NewReplacer(pairs...).Replace(string(b))), 0o666)
+}
+
+// unwrapPath drops the path of the job's directory from an error: people know their program by its name.
+func unwrapPath(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

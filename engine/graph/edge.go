@@ -1,0 +1,164 @@
+package graph
+
+import (
+	"iter"
+
+	"github.com/dpb-build/dpb/engine"
+)
+
+// Edge is one input that names a target: a rule from the consumer's partitions to the producer's. It holds no list of either.
+type Edge struct {
+	From, To *Node
+	Input    *engine.Input
+	Output   *engine.Output // of From
+	dims     []mapping      // by dimension of From
+}
+
+// relation says how the values of a producer's dimension follow from the consumer's partition.
+type relation uint8
+
+const (
+	all      relation = iota // all values
+	same                     // of the same dimension, the same value
+	finer                    // those that lie in the consumer's value
+	coarser                  // the one that contains the consumer's value
+	overlaps                 // those that have an instant in common with the consumer's value
+	fixed                    // the slice's value
+)
+
+// mapping selects along one dimension of the producer.
+type mapping struct {
+	relation relation
+	consumer int // dimension of the consumer; -1 if it has none to map from
+	value    int // of fixed: position from the span's start
+	window   *engine.Window
+	last     bool // take = "last"
+}
+
+// Selection is a block of a set's partitions: a stretch along each dimension.
+type Selection struct {
+	set   *Set
+	lo, n [MaxDimensions]int32
+}
+
+// SelectionKey tells selections of one edge apart.
+type SelectionKey struct{ lo, n [MaxDimensions]int32 }
+
+// Key identifies the selection among those of its edge.
+func (s Selection) Key() SelectionKey { return SelectionKey{s.lo, s.n} }
+
+// Len counts the partitions.
+func (s Selection) Len() int {
+	n := 1
+	for k := range s.set.spans {
+		n *= int(s.n[k])
+	}
+	return n
+}
+
+// All yields the partitions' indices in ascending order.
+func (s Selection) All() iter.Seq[int] {
+	return func(yield func(int) bool) { s.visit(0, 0, yield) }
+}
+
+func (s Selection) visit(k, base int, yield func(int) bool) bool {
+	if k == len(s.set.spans) {
+		return yield(base)
+	}
+	for at := s.lo[k]; at < s.lo[k]+s.n[k]; at++ {
+		if !s.visit(k+1, base*s.set.spans[k].n+int(at), yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// Inputs are the producer's partitions that the consumer's partition i reads.
+func (e *Edge) Inputs(i int) Selection {
+	sel := Selection{set: e.From.Set}
+	at := e.To.Set.split(i)
+	for k, m := range e.dims {
+		sp := e.From.Set.spans[k]
+		lo, hi := 0, sp.n-1
+		switch {
+		case m.relation == fixed:
+			lo, hi = m.value, m.value
+		case m.consumer >= 0:
+			lo, hi = e.stretch(k, at[m.consumer])
+			lo, hi = max(lo, 0), min(hi, sp.n-1)
+		case m.last:
+			lo = max(hi, 0)
+		}
+		sel.lo[k], sel.n[k] = int32(lo), int32(max(0, hi-lo+1))
+	}
+	return sel
+}
+
+// stretch is what the consumer's position c selects along dimension k of the producer, relative to the producer's span and not yet clipped. Both ends grow
+// with c, on which Readers builds.
+func (e *Edge) stretch(k, c int) (lo, hi int) {
+	m := e.dims[k]
+	from, to := e.From.Set.spans[k], e.To.Set.spans[m.consumer]
+	c += to.from
+	switch m.relation {
+	case same:
+		lo, hi = c, c
+	case coarser:
+		lo = from.position(to.starts[c])
+		hi = lo
+	case finer:
+		lo, hi = from.position(to.starts[c]), from.position(to.starts[c+1])-1
+	case overlaps:
+		lo, hi = from.position(to.starts[c]), from.position(to.starts[c+1].Add(-1))
+	}
+	lo, hi = lo-from.from, hi-from.from
+	if w := m.window; w != nil {
+		hi += w.To
+		lo += w.From
+		if w.FromStart {
+			lo = 0
+		}
+	}
+	if m.last {
+		if hi = min(hi, from.n-1); hi >= lo {
+			lo = hi
+		}
+	}
+	return lo, hi
+}
+
+// Readers are the consumer's partitions that read the producer's partition j.
+func (e *Edge) Readers(j int) Selection {
+	sel := e.To.Set.all()
+	at := e.From.Set.split(j)
+	for k, m := range e.dims {
+		p := at[k]
+		switch {
+		case m.relation == fixed && p != m.value, m.relation != fixed && m.consumer < 0 && m.last && p != e.From.Set.spans[k].n-1:
+			return Selection{set: e.To.Set}
+		case m.relation == fixed || m.consumer < 0:
+			continue
+		}
+		lo, hi := searchRange(e.To.Set.spans[m.consumer].n,
+			func(c int) bool { _, hi := e.stretch(k, c); return hi < p },
+			func(c int) bool { lo, _ := e.stretch(k, c); return lo > p })
+		sel.lo[m.consumer], sel.n[m.consumer] = int32(lo), int32(hi-lo)
+	}
+	return sel
+}
+
+// Single says whether the edge selects at most one partition, for each partition of the consumer, by what is declared.
+func (e *Edge) Single() bool {
+	for _, m := range e.dims {
+		switch {
+		case m.last || m.relation == fixed:
+		case m.relation == same || m.relation == coarser:
+			if w := m.window; w != nil && (w.FromStart || w.From != w.To) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}

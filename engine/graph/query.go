@@ -1,0 +1,197 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dpb-build/dpb/engine"
+)
+
+// Selected is a node with those of its partitions that were asked for, in order.
+type Selected struct {
+	Node       *Node
+	Partitions []int
+}
+
+// Select finds what patterns mean: all that match, less what is subtracted. A pattern that selects nothing is an error. A subset of partitions restricts the
+// targets that have its dimension and leaves others out.
+func (g *Graph) Select(patterns []engine.Pattern) ([]Selected, error) {
+	wanted := make([]map[int]bool, len(g.Nodes))
+	for _, p := range patterns {
+		if p.Subtract {
+			continue
+		}
+		if err := g.add(p, wanted); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range patterns {
+		if p.Subtract {
+			if err := g.subtract(p, wanted); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var out []Selected
+	for k, parts := range wanted {
+		if len(parts) == 0 {
+			continue
+		}
+		s := Selected{Node: g.Nodes[k]}
+		for i := range g.Nodes[k].Set.Len() {
+			if parts[i] {
+				s.Partitions = append(s.Partitions, i)
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (g *Graph) add(p engine.Pattern, wanted []map[int]bool) error {
+	matched, found := 0, false
+	var last error
+	for _, n := range g.Nodes {
+		if !p.Match(n.Target.Label) {
+			continue
+		}
+		matched++
+		parts, err := n.Set.Match(p.Subset)
+		var lacks *NoDimensionError
+		switch {
+		case err != nil && p.Name != "", err != nil && !errors.As(err, &lacks):
+			last = fmt.Errorf("%s: %w", n.Target.Label, err)
+			continue
+		case err != nil:
+			continue
+		}
+		found = true
+		if wanted[n.Index] == nil {
+			wanted[n.Index] = make(map[int]bool, len(parts))
+		}
+		for _, i := range parts {
+			wanted[n.Index][i] = true
+		}
+	}
+	switch {
+	case matched == 0:
+		return g.noMatch(p)
+	case found:
+		return nil
+	case last != nil:
+		return last
+	}
+	return fmt.Errorf("%s: none of these targets is partitioned by %s", p, p.Subset[0].Dimension)
+}
+
+func (g *Graph) subtract(p engine.Pattern, wanted []map[int]bool) error {
+	matched := false
+	for _, n := range g.Nodes {
+		if !p.Match(n.Target.Label) {
+			continue
+		}
+		matched = true
+		parts, err := n.Set.Match(p.Subset)
+		if err != nil {
+			continue // it has none of these
+		}
+		for _, i := range parts {
+			delete(wanted[n.Index], i)
+		}
+	}
+	if !matched {
+		return g.noMatch(p)
+	}
+	return nil
+}
+
+func (g *Graph) noMatch(p engine.Pattern) error {
+	if p.Below || p.Name == "" {
+		if len(g.Nodes) == 0 {
+			return errors.New("the workspace has no targets: write a pipeline.hcl, or run dpb init")
+		}
+		var packages []string
+		for _, n := range g.Nodes {
+			packages = append(packages, n.Target.Label.Pkg)
+		}
+		if near := engine.Suggest(p.Pkg, packages); near != "" && near != p.Pkg {
+			return fmt.Errorf("%s matches no target; did you mean package //%s?", p, near)
+		}
+		return fmt.Errorf("%s matches no target", p)
+	}
+	r := &resolver{Graph: g}
+	return fmt.Errorf("there is no target or source %s; %s", p.Label, r.suggest(p.Label, "\x00"))
+}
+
+// Producers lists the nodes that n reads, each once, in topological order.
+func (n *Node) Producers() (out []*Node) {
+	for _, e := range n.Edges {
+		if e != nil && e.From != n {
+			out = append(out, e.From)
+		}
+	}
+	out = append(out, n.CodeFrom...)
+	slices.SortFunc(out, func(a, b *Node) int { return a.Index - b.Index })
+	return slices.Compact(out)
+}
+
+// Deps lists nodes with all that they need, in topological order.
+func (g *Graph) Deps(nodes ...*Node) []*Node {
+	in := make([]bool, len(g.Nodes))
+	for _, n := range nodes {
+		in[n.Index] = true
+	}
+	for _, n := range slices.Backward(g.Nodes) {
+		if in[n.Index] {
+			for _, p := range n.Producers() {
+				in[p.Index] = true
+			}
+		}
+	}
+	return g.pick(in)
+}
+
+// Rdeps lists nodes with all that need them, in topological order.
+func (g *Graph) Rdeps(nodes ...*Node) []*Node {
+	in := make([]bool, len(g.Nodes))
+	for _, n := range nodes {
+		in[n.Index] = true
+	}
+	for _, n := range g.Nodes {
+		in[n.Index] = in[n.Index] || slices.ContainsFunc(n.Producers(), func(p *Node) bool { return in[p.Index] })
+	}
+	return g.pick(in)
+}
+
+func (g *Graph) pick(in []bool) (out []*Node) {
+	for _, n := range g.Nodes {
+		if in[n.Index] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// SomePath gives the nodes from a, over what it reads, to b; nil if a does not depend on b.
+func (g *Graph) SomePath(a, b *Node) []*Node {
+	if a == b {
+		return []*Node{a}
+	}
+	if b.Index > a.Index {
+		return nil
+	}
+	leads := make([]bool, len(g.Nodes))
+	for _, n := range g.Rdeps(b) {
+		leads[n.Index] = true
+	}
+	if !leads[a.Index] {
+		return nil
+	}
+	path := []*Node{a}
+	for at := a; at != b; path = append(path, at) {
+		k := slices.IndexFunc(at.Producers(), func(p *Node) bool { return leads[p.Index] })
+		at = at.Producers()[k]
+	}
+	return path
+}

@@ -1,0 +1,331 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dpb-build/dpb/engine"
+)
+
+// MaxDimensions bounds partition_by, so that a selection has a fixed size.
+const MaxDimensions = 4
+
+// maxValues bounds a dimension: a start that is off by centuries should be a message, not an hour of work.
+const maxValues = 20_000_000
+
+// axis is a dimension with all its values, in order.
+type axis struct {
+	dimension *engine.Dimension
+	loc       *time.Location
+	texts     []string
+	starts    []time.Time // of a time dimension: the first instant of each value, and the end of the last
+	first     int         // ordinal of the first value
+}
+
+func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
+	a := &axis{dimension: d, loc: time.UTC, texts: d.Values}
+	if d.Unit == engine.NoUnit {
+		return a, nil
+	}
+	a.texts = nil
+	if d.Timezone != "" {
+		var err error
+		if a.loc, err = time.LoadLocation(d.Timezone); err != nil {
+			return nil, fmt.Errorf("timezone %q is not known: %w", d.Timezone, err)
+		}
+	}
+	start, err := d.Unit.Parse(d.Start, a.loc)
+	if err != nil {
+		return nil, err
+	}
+	last := start.AddDate(10000, 0, 0)
+	if d.End != "" {
+		if last, err = d.Unit.Parse(d.End, a.loc); err != nil {
+			return nil, err
+		}
+	}
+	a.first = a.ordinal(start)
+	a.starts = []time.Time{start}
+	// A partition is in the set when it has ended.
+	for next := d.Unit.Next(start); !next.After(now) && !start.After(last); start, next = next, d.Unit.Next(next) {
+		if len(a.texts) == maxValues {
+			return nil, fmt.Errorf("more than %d partitions since %s", maxValues, d.Start)
+		}
+		a.texts = append(a.texts, d.Unit.Text(start))
+		a.starts = append(a.starts, next)
+	}
+	return a, nil
+}
+
+// ordinal counts the dimension's values in civil time, so that positions can be added to and subtracted from.
+func (a *axis) ordinal(t time.Time) int {
+	y, m, d := t.In(a.loc).Date()
+	days := int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
+	switch a.dimension.Unit {
+	case engine.Hour:
+		_, offset := t.In(a.loc).Zone()
+		return int(math.Floor(float64(t.Unix()+int64(offset)) / 3600))
+	case engine.Week:
+		return int(math.Floor(float64(days+3) / 7)) // 1970-01-01 was a Thursday
+	case engine.Month:
+		return 12*y + int(m) - 1
+	case engine.Quarter:
+		return 4*y + (int(m)-1)/3
+	case engine.Year:
+		return y
+	}
+	return days
+}
+
+// position of the value that holds t; below 0 or past the end for one that lies outside.
+func (a *axis) position(t time.Time) int { return a.ordinal(t) - a.first }
+
+// find returns the position of a value's text.
+func (a *axis) find(text string) (int, bool) {
+	if a.dimension.Unit == engine.NoUnit {
+		i := slices.Index(a.texts, text)
+		return i, i >= 0
+	}
+	t, err := a.dimension.Unit.Parse(text, a.loc)
+	if err != nil {
+		return 0, false
+	}
+	i := a.position(t)
+	return i, i >= 0 && i < len(a.texts)
+}
+
+// span is a stretch of an axis: the values of one target.
+type span struct {
+	*axis
+	from, n int
+}
+
+// Set is all partitions of a target: the product of its dimensions, the last one varying fastest. Targets with the same partitions share one.
+type Set struct {
+	spans []span
+	size  int
+	once  sync.Once
+	texts []string
+}
+
+func newSet(spans []span) (*Set, error) {
+	s := &Set{spans: spans, size: 1}
+	for _, sp := range spans {
+		if sp.n > 0 && s.size > math.MaxInt32/sp.n {
+			return nil, fmt.Errorf("more than %d partitions", math.MaxInt32)
+		}
+		s.size *= sp.n
+	}
+	return s, nil
+}
+
+// Len is the number of partitions.
+func (s *Set) Len() int { return s.size }
+
+// split gives the position along each dimension of partition i.
+func (s *Set) split(i int) (at [MaxDimensions]int) {
+	for k := len(s.spans) - 1; k >= 0; k-- {
+		at[k] = i % s.spans[k].n
+		i /= s.spans[k].n
+	}
+	return at
+}
+
+// Partition returns the values of partition i.
+func (s *Set) Partition(i int) engine.Partition {
+	if len(s.spans) == 0 {
+		return nil
+	}
+	at := s.split(i)
+	p := make(engine.Partition, len(s.spans))
+	for k, sp := range s.spans {
+		p[k] = engine.Value{Dimension: sp.dimension.Name, Text: sp.texts[sp.from+at[k]]}
+	}
+	return p
+}
+
+// Text writes partition i: day=2017-06-15.
+func (s *Set) Text(i int) string {
+	s.once.Do(func() {
+		s.texts = make([]string, s.size)
+		for i := range s.texts {
+			s.texts[i] = s.Partition(i).String()
+		}
+	})
+	return s.texts[i]
+}
+
+// Index finds a partition by its values; their order does not matter.
+func (s *Set) Index(p engine.Partition) (int, bool) {
+	if len(p) != len(s.spans) {
+		return 0, false
+	}
+	i := 0
+	for _, sp := range s.spans {
+		text, ok := p.Get(sp.dimension.Name)
+		if !ok {
+			return 0, false
+		}
+		at, ok := sp.find(text)
+		if !ok || at < sp.from || at >= sp.from+sp.n {
+			return 0, false
+		}
+		i = i*sp.n + at - sp.from
+	}
+	return i, true
+}
+
+// IndexText finds a partition by its text.
+func (s *Set) IndexText(text string) (int, bool) {
+	if text == "" {
+		return 0, len(s.spans) == 0
+	}
+	var p engine.Partition
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(part, "=")
+		p = append(p, engine.Value{Dimension: name, Text: value})
+	}
+	return s.Index(p)
+}
+
+// time is the index of the time dimension among the spans, -1 if there is none.
+func (s *Set) time() int {
+	return slices.IndexFunc(s.spans, func(sp span) bool { return sp.dimension.Unit != engine.NoUnit })
+}
+
+// TimeIndex is the position in time of partition i; 0 without a time dimension.
+func (s *Set) TimeIndex(i int) int {
+	if k := s.time(); k >= 0 {
+		return s.spans[k].from + s.split(i)[k]
+	}
+	return 0
+}
+
+// Intervals gives for each dimension of partition i its stretch of time; zero for listed values.
+func (s *Set) Intervals(i int) []engine.Interval {
+	if len(s.spans) == 0 {
+		return nil
+	}
+	at := s.split(i)
+	out := make([]engine.Interval, len(s.spans))
+	for k, sp := range s.spans {
+		if sp.starts != nil {
+			out[k] = engine.Interval{Start: sp.starts[sp.from+at[k]], End: sp.starts[sp.from+at[k]+1]}
+		}
+	}
+	return out
+}
+
+// Match lists the partitions that lie in all subsets, in order.
+func (s *Set) Match(subsets []engine.Subset) ([]int, error) {
+	sel := s.all()
+	for _, sub := range subsets {
+		k := slices.IndexFunc(s.spans, func(sp span) bool { return sp.dimension.Name == sub.Dimension })
+		if k < 0 {
+			return nil, &NoDimensionError{Dimension: sub.Dimension, Set: s}
+		}
+		lo, hi, err := s.spans[k].within(sub)
+		if err != nil {
+			return nil, err
+		}
+		sel.lo[k], sel.n[k] = int32(lo), int32(max(0, hi-lo))
+	}
+	return slices.AppendSeq(make([]int, 0, sel.Len()), sel.All()), nil
+}
+
+// NoDimensionError says that a target is not partitioned by a dimension.
+type NoDimensionError struct {
+	Dimension string
+	Set       *Set
+}
+
+func (e *NoDimensionError) Error() string {
+	return fmt.Sprintf("it is not partitioned by %s, but by %s", e.Dimension, e.Set.dimensions())
+}
+
+func (s *Set) dimensions() string {
+	if len(s.spans) == 0 {
+		return "nothing"
+	}
+	var names []string
+	for _, sp := range s.spans {
+		names = append(names, sp.dimension.Name)
+	}
+	return strings.Join(names, " and ")
+}
+
+// within gives the stretch, relative to the span, that a subset selects.
+func (sp span) within(sub engine.Subset) (lo, hi int, err error) {
+	if sp.dimension.Unit == engine.NoUnit && sub.From != sub.To {
+		return 0, 0, fmt.Errorf("%s has listed values, which have no ranges", sp.dimension.Name)
+	}
+	lo, hi = 0, sp.n
+	if sub.From != "" {
+		if lo, err = sp.bound(sub.From); err != nil {
+			return 0, 0, err
+		}
+	}
+	if sub.To != "" {
+		if hi, err = sp.bound(sub.To); err != nil {
+			return 0, 0, err
+		}
+		hi++
+	}
+	if sub.From == sub.To && (lo < 0 || lo >= sp.n) {
+		return 0, 0, fmt.Errorf("there is no %s %s: %s", sp.dimension.Name, sub.From, sp.describe())
+	}
+	if lo > hi {
+		return 0, 0, fmt.Errorf("%s: the first value lies after the last", sub)
+	}
+	return max(lo, 0), min(hi, sp.n), nil
+}
+
+// bound finds the position of a text relative to the span; of a time dimension it may lie outside.
+func (sp span) bound(text string) (int, error) {
+	if sp.dimension.Unit != engine.NoUnit {
+		t, err := sp.dimension.Unit.Parse(text, sp.loc)
+		if err != nil {
+			return 0, err
+		}
+		return sp.position(t) - sp.from, nil
+	}
+	if at, ok := sp.find(text); ok {
+		return at - sp.from, nil
+	}
+	if near := engine.Suggest(text, sp.texts); near != "" {
+		return 0, fmt.Errorf("there is no %s %q; did you mean %q?", sp.dimension.Name, text, near)
+	}
+	return 0, fmt.Errorf("there is no %s %q: %s", sp.dimension.Name, text, sp.describe())
+}
+
+// describe says which values a span has.
+func (sp span) describe() string {
+	texts := sp.texts[sp.from : sp.from+sp.n]
+	switch {
+	case len(texts) == 0:
+		return "it has no partition that has ended yet"
+	case sp.dimension.Unit == engine.NoUnit && len(texts) <= 10:
+		return "its values are " + strings.Join(texts, ", ")
+	}
+	return fmt.Sprintf("its %d values run from %s to %s", len(texts), texts[0], texts[len(texts)-1])
+}
+
+func (s *Set) all() Selection {
+	sel := Selection{set: s}
+	for k, sp := range s.spans {
+		sel.n[k] = int32(sp.n)
+	}
+	return sel
+}
+
+// searchRange finds the stretch of 0..n-1 whose elements are neither below nor above, for tests that hold for a prefix and a suffix.
+func searchRange(n int, below, above func(int) bool) (lo, hi int) {
+	lo = sort.Search(n, func(i int) bool { return !below(i) })
+	hi = sort.Search(n, above)
+	return lo, max(lo, hi)
+}

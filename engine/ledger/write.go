@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/dpb-build/dpb/engine"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+// Tx adds records, all or none.
+type Tx struct {
+	conn  *sqlite.Conn
+	l     *Ledger
+	fresh []string // names whose ids are known only if the transaction is committed
+}
+
+// Write runs f in one transaction. When it returns nil all is on disk.
+func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) (err error) {
+	conn, err := l.pool.Take(ctx)
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	defer l.pool.Put(conn)
+	tx := &Tx{conn: conn, l: l}
+	defer func() {
+		if err != nil {
+			l.ids.forget(tx.fresh)
+			err = fmt.Errorf("ledger: %w", err)
+		}
+	}()
+	done, err := sqlitex.ImmediateTransaction(conn)
+	if err != nil {
+		return err
+	}
+	defer done(&err)
+	return f(tx)
+}
+
+func (tx *Tx) exec(q string, args ...any) error {
+	return sqlitex.Execute(tx.conn, q, &sqlitex.ExecOptions{Args: args})
+}
+
+// PutSection records a section's bytes under their digest.
+func (tx *Tx) PutSection(body []byte) error {
+	d := engine.SectionDigest(body)
+	return tx.exec("INSERT OR IGNORE INTO section (digest, body) VALUES (?, ?)", d[:], body)
+}
+
+// PutResult records what a job made. The first for a key counts, unless replace says that its bytes are gone or it has expired.
+func (tx *Tx) PutResult(r engine.Result, replace bool) error {
+	b, err := encode(r)
+	if err != nil {
+		return err
+	}
+	q := "INSERT OR IGNORE INTO result (key, body) VALUES (?, ?)"
+	if replace {
+		q = "INSERT OR REPLACE INTO result (key, body) VALUES (?, ?)"
+	}
+	return tx.exec(q, r.Key[:], string(b))
+}
+
+// PutRun records an attempt.
+func (tx *Tx) PutRun(r engine.Run) error {
+	b, err := encode(r)
+	if err != nil {
+		return err
+	}
+	return tx.exec("INSERT INTO run (key, label, partition, body) VALUES (?, ?, ?, ?)", r.Key[:], r.Label.String(), r.Partition, string(b))
+}
+
+// PutVersion records a version, unless it is known.
+func (tx *Tx) PutVersion(v engine.Version) error {
+	b, err := encode(v)
+	if err != nil {
+		return err
+	}
+	target, err := tx.target(v.Workspace, v.Label)
+	if err != nil {
+		return err
+	}
+	return tx.exec(`INSERT OR IGNORE INTO version (id, target, partition, sequence, body)
+		VALUES (?, ?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM version), ?)`, v.ID[:], target, v.Partition, string(b))
+}
+
+// Point makes current name a version. outputs are the version's, as consumers read them.
+func (tx *Tx) Point(environment string, v engine.Version, outputs []engine.OutputResult) error {
+	env, err := tx.environment(environment)
+	if err != nil {
+		return err
+	}
+	target, err := tx.target(v.Workspace, v.Label)
+	if err != nil {
+		return err
+	}
+	return tx.exec("INSERT OR REPLACE INTO pointer (environment, target, partition, version, key, outputs) VALUES (?, ?, ?, ?, ?, ?)",
+		env, target, v.Partition, v.ID[:], v.Key[:], encodeOutputs(outputs))
+}
+
+// Withdraw takes a pointer back; the versions stay.
+func (tx *Tx) Withdraw(workspace, environment string, label engine.Label, partition string) error {
+	return tx.exec(`DELETE FROM pointer WHERE environment = (SELECT id FROM environment WHERE name = ?)
+		AND target = (SELECT id FROM target WHERE workspace = ? AND label = ?) AND partition = ?`, environment, workspace, label.String(), partition)
+}
+
+func (tx *Tx) target(workspace string, label engine.Label) (int64, error) {
+	return tx.id("t\x00"+workspace+"\x00"+label.String(), "INSERT OR IGNORE INTO target (workspace, label) VALUES (?, ?)",
+		"SELECT id FROM target WHERE workspace = ? AND label = ?", workspace, label.String())
+}
+
+func (tx *Tx) environment(name string) (int64, error) {
+	return tx.id("e\x00"+name, "INSERT OR IGNORE INTO environment (name) VALUES (?)", "SELECT id FROM environment WHERE name = ?", name)
+}
+
+// id finds or gives the number of a name.
+func (tx *Tx) id(name, insert, find string, args ...any) (int64, error) {
+	if id, ok := tx.l.ids.get(name); ok {
+		return id, nil
+	}
+	if err := tx.exec(insert, args...); err != nil {
+		return 0, err
+	}
+	var id int64
+	err := sqlitex.Execute(tx.conn, find, &sqlitex.ExecOptions{Args: args, ResultFunc: func(s *sqlite.Stmt) error {
+		id = s.ColumnInt64(0)
+		return nil
+	}})
+	if err == nil {
+		tx.l.ids.put(name, id)
+		tx.fresh = append(tx.fresh, name)
+	}
+	return id, err
+}
+
+// ids remembers the numbers of names.
+type ids struct {
+	mu *sync.Mutex
+	m  map[string]int64
+}
+
+func newIDs() ids { return ids{&sync.Mutex{}, map[string]int64{}} }
+
+func (x ids) get(name string) (int64, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id, ok := x.m[name]
+	return id, ok
+}
+
+func (x ids) put(name string, id int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.m[name] = id
+}
+
+func (x ids) forget(names []string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, n := range names {
+		delete(x.m, n)
+	}
+}

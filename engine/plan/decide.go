@@ -1,0 +1,195 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+)
+
+// Worker decides actions with memory of its own, so that several may work side by side on actions whose producers are decided.
+type Worker struct {
+	d       *Decider
+	section engine.Section
+	parts   []engine.Part
+	names   map[*engine.Input]string
+	binding Binding
+	memo    map[*graph.Edge]memo
+}
+
+// memo is the digest of an edge's last selection: many consumers in a row read the same one.
+type memo struct {
+	selection  graph.SelectionKey
+	digest     cache.SectionDigest
+	generation uint64 // of the decider: trees may have changed since
+}
+
+// Worker returns a new worker.
+func (d *Decider) Worker() *Worker {
+	return &Worker{d: d, names: map[*engine.Input]string{}, memo: map[*graph.Edge]memo{}}
+}
+
+// Decide finds the state of an action whose producers are decided. What can't be looked at counts as stale, and Problem says why.
+func (w *Worker) Decide(n *graph.Node, i int) engine.State {
+	s := &w.d.nodes[n.Index]
+	id := n.Base + graph.ActionID(i)
+	state, cause, err := w.decide(n, s, i)
+	if err != nil {
+		w.d.setProblem(id, err)
+		state, cause = engine.Stale, id
+	}
+	s.state[i], s.cause[i] = state, cause
+	return state
+}
+
+func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.ActionID, error) {
+	id := n.Base + graph.ActionID(i)
+	if n.Target.Kind == engine.Source {
+		return w.decideSource(n, s, i)
+	}
+	if _, err := w.d.Recipe(n); err != nil {
+		return 0, 0, err
+	}
+	var o obstacle
+	parts, err := w.keyParts(n, i, &o, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	if o.state != 0 {
+		return o.state, o.cause, nil
+	}
+	key := engine.Key(parts)
+	s.key[i] = key
+	if s.seed != nil && s.seed[i] == key {
+		return engine.Fresh, 0, nil
+	}
+	result, failed, err := w.d.world.Lookup(key)
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case result != nil && n.Target.ValidFor > 0 && !w.d.now.Before(result.Started.Add(n.Target.ValidFor)):
+		return engine.Stale, id, nil // expired
+	case result != nil && s.setOutputs(n, i, result.Outputs):
+		return engine.Fresh, 0, nil
+	case failed:
+		return engine.Failed, id, nil
+	}
+	return engine.Stale, id, nil
+}
+
+func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, graph.ActionID, error) {
+	t, ok, err := w.d.world.Observe(n, i)
+	if err != nil {
+		return 0, 0, err
+	}
+	if !ok {
+		return engine.MissingState, n.Base + graph.ActionID(i), nil
+	}
+	w.section.Reset()
+	describeSource(&w.section, n, i, t)
+	s.trees[i] = t
+	s.key[i] = engine.Key([]engine.Part{{Name: "source", Digest: w.section.Digest()}})
+	return engine.Fresh, 0, nil
+}
+
+// describeSource writes the one part of a source's key: what was observed.
+func describeSource(s *engine.Section, n *graph.Node, i int, t cache.TreeDigest) {
+	s.Add("@"+n.Set.Text(i), string(t[:]))
+}
+
+// keyParts lists the sections of an action's key. With keep, it is handed each section's bytes as well.
+func (w *Worker) keyParts(n *graph.Node, i int, o *obstacle, keep func(engine.Part, []byte)) ([]engine.Part, error) {
+	s := &w.d.nodes[n.Index]
+	w.parts = append(w.parts[:0], s.target)
+	if keep != nil {
+		keep(s.target, s.body)
+	}
+	w.section.Reset()
+	if err := n.Target.DescribePartition(&w.section, n.Set.Partition(i), n.Set.Intervals(i)); err != nil {
+		return nil, err
+	}
+	w.add("partition", keep)
+	for k, in := range n.Target.Inputs {
+		name := w.partName(in)
+		if keep == nil && w.remembered(n, k, i, name) {
+			continue
+		}
+		b := &w.binding
+		if err := w.bind(n, k, i, b, o); err != nil {
+			return nil, err
+		}
+		if o.state != 0 {
+			continue
+		}
+		w.section.Reset()
+		in.DescribeInput(&w.section, b.Path, b.Format, b.Columns, b.Parts)
+		w.add(name, keep)
+		w.remember(n, k, i)
+	}
+	return w.parts, nil
+}
+
+func (w *Worker) add(name string, keep func(engine.Part, []byte)) {
+	p := engine.Part{Name: name, Digest: w.section.Digest()}
+	w.parts = append(w.parts, p)
+	if keep != nil {
+		keep(p, slices.Clone(w.section.Bytes()))
+	}
+}
+
+func (w *Worker) partName(in *engine.Input) string {
+	name, ok := w.names[in]
+	if !ok {
+		name = "input " + in.Name
+		w.names[in] = name
+	}
+	return name
+}
+
+// remembered adds the digest of the edge's last selection if this action has the same one. That selection was free of obstacles.
+func (w *Worker) remembered(n *graph.Node, k, i int, name string) bool {
+	e := n.Edges[k]
+	if e == nil || e.From == n {
+		return false
+	}
+	m, ok := w.memo[e]
+	if !ok || m.generation != w.d.generation.Load() || m.selection != e.Inputs(i).Key() {
+		return false
+	}
+	w.parts = append(w.parts, engine.Part{Name: name, Digest: m.digest})
+	return true
+}
+
+func (w *Worker) remember(n *graph.Node, k, i int) {
+	if e := n.Edges[k]; e != nil {
+		w.memo[e] = memo{e.Inputs(i).Key(), w.parts[len(w.parts)-1].Digest, w.d.generation.Load()}
+	}
+}
+
+// Parts lists the sections of a decided action's key, handing each one's bytes to keep: what is recorded with a result and what explains it.
+func (w *Worker) Parts(n *graph.Node, i int, keep func(engine.Part, []byte)) ([]engine.Part, error) {
+	if n.Target.Kind == engine.Source {
+		w.section.Reset()
+		w.parts = w.parts[:0]
+		describeSource(&w.section, n, i, w.d.Tree(n, i, 0))
+		w.add("source", keep)
+		return slices.Clone(w.parts), nil
+	}
+	var o obstacle
+	parts, err := w.keyParts(n, i, &o, keep)
+	return slices.Clone(parts), err
+}
+
+// Bindings lists the inputs of an action that can run, with the content that enters.
+func (w *Worker) Bindings(n *graph.Node, i int) ([]Binding, error) {
+	out := make([]Binding, len(n.Target.Inputs))
+	for k := range out {
+		var o obstacle
+		if err := w.bind(n, k, i, &out[k], &o); err != nil {
+			return nil, err
+		}
+		out[k].File = InputFile(n, k)
+	}
+	return out, nil
+}

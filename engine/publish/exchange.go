@@ -1,0 +1,32 @@
+package publish
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// exchangeSlowly swaps two folders with a moment in which b is not there.
+func exchangeSlowly(a, b string) error {
+	aside := a + ".old"
+	if err := os.Rename(b, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(a, b); err != nil {
+		return errors.Join(err, os.Rename(aside, b))
+	}
+	return os.Rename(aside, a)
+}
+
+func isNotEmpty(err error) bool {
+	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// umask is read once, before other goroutines make files.
+var umaskValue = func() os.FileMode {
+	old := syscall.Umask(0o077)
+	syscall.Umask(old)
+	return os.FileMode(old)
+}()
+
+func umask() os.FileMode { return umaskValue }

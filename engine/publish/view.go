@@ -1,0 +1,290 @@
+// Package publish makes versions visible where people and other programs look for them: in dpb-out.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
+)
+
+// Dir is the folder below the root that shows what is current.
+const Dir = "dpb-out"
+
+// View is dpb-out of one checkout. What people change or delete there comes back with the next build. It is safe for concurrent use.
+type View struct {
+	root  string
+	file  string // where its state is kept
+	store *disk.Store
+
+	mu    sync.Mutex
+	shown map[string]shown // by place
+	dirty bool
+}
+
+// shown is what lies at one place: a version's output at a partition.
+type shown struct {
+	version engine.VersionID
+	files   []file // in order of name
+}
+
+// file tells whether somebody touched what dpb wrote.
+type file struct {
+	name         string
+	size         int64
+	mtime, ctime int64
+	inode        uint64
+}
+
+// OpenView returns the view of a checkout. State that is missing or damaged means that all is shown anew.
+func OpenView(root, stateFile string, store *disk.Store) *View {
+	v := &View{root: root, file: stateFile, store: store, shown: map[string]shown{}}
+	if b, err := os.ReadFile(stateFile); err == nil {
+		v.shown = decode(b)
+	}
+	return v
+}
+
+// place is where an output lies, below dpb-out: //p:t at p/t, and of several outputs each at p/t.OUTPUT; then a folder a dimension.
+func place(label engine.Label, output string, p engine.Partition) string {
+	name := label.Name
+	if output != "" {
+		name += "." + output
+	}
+	return filepath.Join(filepath.FromSlash(label.Pkg), name, filepath.FromSlash(p.Path()))
+}
+
+// places lists where a target's outputs lie, in the order of the outputs.
+func places(t *engine.Target, p engine.Partition) []string {
+	if len(t.Outputs) == 1 {
+		return []string{place(t.Label, "", p)}
+	}
+	var out []string
+	for _, o := range t.Outputs {
+		out = append(out, place(t.Label, o.Name, p))
+	}
+	return out
+}
+
+// Current says whether dpb-out shows that version, untouched.
+func (v *View) Current(t *engine.Target, p engine.Partition, id engine.VersionID) bool {
+	for _, at := range places(t, p) {
+		v.mu.Lock()
+		s, ok := v.shown[at]
+		v.mu.Unlock()
+		if !ok || s.version != id || !v.untouched(at, s.files) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *View) untouched(at string, files []file) bool {
+	for _, f := range files {
+		info, err := os.Lstat(filepath.Join(v.root, Dir, at, f.name))
+		if err != nil || stamp(f.name, info) != f {
+			return false
+		}
+	}
+	return true
+}
+
+func stamp(name string, info fs.FileInfo) file {
+	f := file{name: name, size: info.Size(), mtime: info.ModTime().UnixNano()}
+	f.ctime, f.inode = disk.ChangeTime(info)
+	return f
+}
+
+// Point makes dpb-out show a version: each output's folder is made beside the old one and then takes its place.
+func (v *View) Point(ctx context.Context, t *engine.Target, p engine.Partition, version engine.Version) error {
+	for k, at := range places(t, p) {
+		name := t.Outputs[k].Name
+		i := slices.IndexFunc(version.Outputs, func(o engine.VersionOutput) bool { return o.Name == name })
+		if i < 0 {
+			return fmt.Errorf("version %s has no output %s", version.ID.Short(), name)
+		}
+		tree, err := v.store.GetTree(ctx, version.Outputs[i].Visible)
+		if err == nil {
+			err = v.show(ctx, at, tree, version.ID)
+		}
+		if errors.Is(err, cache.ErrMissing) {
+			err = v.withdraw(at) // evicted: what lies there is another version
+		}
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", Dir, filepath.ToSlash(at), err)
+		}
+	}
+	return nil
+}
+
+func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.VersionID) error {
+	out := filepath.Join(v.root, Dir)
+	full := filepath.Join(out, at)
+	if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(out, ".new-")
+	if err != nil {
+		return err
+	}
+	defer disk.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o777&^umask()); err != nil {
+		return err
+	}
+	if err := v.store.Materialize(ctx, tree, tmp); err != nil {
+		return err
+	}
+	if err := v.replace(at, full, tmp); err != nil {
+		return err
+	}
+	files, err := stamps(full, tree)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.shown[at] = shown{id, files}
+	v.dirty = true
+	return nil
+}
+
+// stamps lists the files of a tree as they lie in a folder.
+func stamps(dir string, tree cache.Tree) ([]file, error) {
+	files := make([]file, 0, len(tree.Entries))
+	for _, e := range tree.Entries {
+		name := filepath.FromSlash(e.Path)
+		info, err := os.Lstat(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, stamp(name, info))
+	}
+	return files, nil
+}
+
+// replace puts the new folder where the old one lies.
+func (v *View) replace(at, full, tmp string) error {
+	err := os.Rename(tmp, full)
+	if err == nil || !errors.Is(err, fs.ErrExist) && !isNotEmpty(err) {
+		return err
+	}
+	if err := exchange(tmp, full); err != nil {
+		return err
+	}
+	return v.keepOthers(at, tmp, full)
+}
+
+// keepOthers moves to the new folder what other targets show below the old one: //a/b:c lies below //a:b.
+func (v *View) keepOthers(at, old, new string) error {
+	entries, err := os.ReadDir(old)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !v.showsBelow(filepath.Join(at, e.Name())+string(filepath.Separator)) {
+			continue
+		}
+		if err := os.Rename(filepath.Join(old, e.Name()), filepath.Join(new, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *View) showsBelow(prefix string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for at := range v.shown {
+		if strings.HasPrefix(at, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Withdraw takes away what dpb-out shows of a label's partition, for all its outputs.
+func (v *View) Withdraw(label engine.Label, partition string) error {
+	p := filepath.FromSlash(strings.ReplaceAll(partition, ",", "/"))
+	var gone []string
+	v.mu.Lock()
+	for at := range v.shown {
+		if at == filepath.Join(place(label, "", nil), p) || sameTarget(at, label, p) {
+			gone = append(gone, at)
+		}
+	}
+	v.mu.Unlock()
+	slices.Sort(gone)
+	for _, at := range gone {
+		if err := v.withdraw(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameTarget says whether a place is that of one of several outputs of a label at a partition.
+func sameTarget(at string, label engine.Label, partition string) bool {
+	rest, ok := strings.CutPrefix(at, place(label, "", nil)+".")
+	if !ok {
+		return false
+	}
+	_, rest, _ = strings.Cut(rest, string(filepath.Separator))
+	return rest == partition
+}
+
+func (v *View) withdraw(at string) error {
+	v.mu.Lock()
+	s, ok := v.shown[at]
+	delete(v.shown, at)
+	v.dirty = v.dirty || ok
+	v.mu.Unlock()
+	full := filepath.Join(v.root, Dir, at)
+	for _, f := range s.files {
+		if err := os.Remove(filepath.Join(full, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	// Folders go as long as they are empty.
+	for dir := full; dir != filepath.Join(v.root, Dir); dir = filepath.Dir(dir) {
+		if os.Remove(dir) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Save writes the state for the next command.
+func (v *View) Save() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.dirty {
+		return nil
+	}
+	v.dirty = false
+	if err := os.MkdirAll(filepath.Dir(v.file), 0o777); err != nil {
+		return err
+	}
+	return disk.WriteFile(v.file, encode(v.shown))
+}
+
+// sortedPlaces gives a state its one encoding.
+func sortedPlaces(m map[string]shown) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Paths lists where a target's outputs lie at a partition, relative to the root.
+func Paths(t *engine.Target, p engine.Partition) []string {
+	out := places(t, p)
+	for k, at := range out {
+		out[k] = filepath.ToSlash(filepath.Join(Dir, at))
+	}
+	return out
+}

@@ -1,0 +1,275 @@
+package run
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+)
+
+var seeds = flag.Int("seeds", 120, "how many random pipelines TestRandomPipelines builds")
+
+// pipeline is a random workspace that edits can change and go back.
+type pipeline struct {
+	r       *rand.Rand
+	root    string
+	days    int
+	targets []*randomTarget
+	files   map[string]string // of the sources, by path from the root
+}
+
+// randomTarget reads some of the targets before it.
+type randomTarget struct {
+	name   string
+	source bool
+	by     []string // partition_by
+	script string
+	inputs []*engine.Input
+}
+
+var scripts = []string{"cat", "sort -u", "wc -l", "head -n 1", "tr a-m n-z"}
+
+func newPipeline(t *testing.T, seed uint64) *pipeline {
+	p := &pipeline{r: rand.New(rand.NewPCG(seed, 1)), root: t.TempDir(), days: 9 + int(seed%3), files: map[string]string{}}
+	for k := range 2 {
+		p.targets = append(p.targets, &randomTarget{name: fmt.Sprintf("s%d", k), source: true, by: [][]string{{"day"}, nil}[k]})
+	}
+	for k := range 2 + p.r.IntN(4) {
+		p.targets = append(p.targets, p.randomTarget(k))
+	}
+	for d := range p.days {
+		p.files[p.dayFile(d)] = p.content()
+	}
+	p.files["s1.txt"] = p.content()
+	p.write(t)
+	return p
+}
+
+func (p *pipeline) dayFile(d int) string {
+	return "s0/" + time.Date(2017, 1, 27+d, 0, 0, 0, 0, time.UTC).Format("2006-01-02") + ".txt"
+}
+
+func (p *pipeline) content() string {
+	return strings.Repeat(string(rune('a'+p.r.IntN(4)))+"\n", 1+p.r.IntN(3))
+}
+
+func (p *pipeline) randomTarget(k int) *randomTarget {
+	x := &randomTarget{name: fmt.Sprintf("t%d", k), by: [][]string{nil, {"day"}, {"day"}, {"month"}}[p.r.IntN(4)], script: scripts[p.r.IntN(len(scripts))]}
+	for _, from := range p.targets {
+		if p.r.IntN(3) == 0 {
+			continue
+		}
+		in := &engine.Input{Name: from.name, From: engine.Ref{Label: engine.Label{Name: from.name}}}
+		if slices.Equal(x.by, []string{"day"}) && slices.Equal(from.by, x.by) && p.r.IntN(2) == 0 {
+			in.Window = &engine.Window{From: -p.r.IntN(3), To: 0}
+		}
+		x.inputs = append(x.inputs, in)
+	}
+	if slices.Equal(x.by, []string{"day"}) && p.r.IntN(3) == 0 {
+		x.inputs = append(x.inputs, &engine.Input{Name: "before", From: engine.Ref{Label: engine.Label{Name: x.name}}, Window: &engine.Window{From: -1, To: -1}})
+	}
+	return x
+}
+
+// edit changes one thing: a file, a script, or a day's existence.
+func (p *pipeline) edit() {
+	switch p.r.IntN(3) {
+	case 0:
+		p.files[p.dayFile(p.r.IntN(p.days))] = p.content()
+	case 1:
+		p.files["s1.txt"] = p.content()
+	default:
+		x := p.targets[2+p.r.IntN(len(p.targets)-2)]
+		x.script = scripts[p.r.IntN(len(scripts))]
+	}
+}
+
+// state is what edits change, so that a test can go back to it.
+type treeState struct {
+	files   map[string]string
+	scripts []string
+}
+
+func (p *pipeline) state() treeState {
+	s := treeState{files: map[string]string{}}
+	for k, v := range p.files {
+		s.files[k] = v
+	}
+	for _, x := range p.targets {
+		s.scripts = append(s.scripts, x.script)
+	}
+	return s
+}
+
+func (p *pipeline) restore(s treeState) {
+	for k, v := range s.files {
+		p.files[k] = v
+	}
+	for k, x := range p.targets {
+		x.script = s.scripts[k]
+	}
+}
+
+func (p *pipeline) write(t *testing.T) {
+	t.Helper()
+	for name, content := range p.files {
+		full := filepath.Join(p.root, name)
+		if old, err := os.ReadFile(full); err == nil && string(old) == content {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (p *pipeline) workspace(store string) *engine.Workspace {
+	last := time.Date(2017, 1, 26+p.days, 0, 0, 0, 0, time.UTC)
+	ws := &engine.Workspace{StorePath: store, Packages: []*engine.Package{{}}, Dimensions: []*engine.Dimension{
+		{Name: "day", Unit: engine.Day, Start: "2017-01-27", End: last.Format("2006-01-02")},
+		{Name: "month", Unit: engine.Month, Start: "2017-01", End: "2017-02"},
+	}}
+	for _, x := range p.targets {
+		label := engine.Label{Name: x.name}
+		target := &engine.Target{Label: label, PartitionBy: x.by}
+		output := &engine.Output{Name: x.name, Path: x.name + ".txt"}
+		target.Outputs = []*engine.Output{output}
+		if x.source {
+			target.Kind, target.Path = engine.Source, engine.Literal(x.name+".txt")
+			if x.by != nil {
+				target.Path = engine.Text{{Literal: x.name + "/"}, {Dimension: "day"}, {Literal: ".txt"}}
+			}
+		} else {
+			target.Kind, target.Inputs = engine.Command, x.inputs
+			script := `for x in "$@"; do for f in "$x" "$x"/* "$x"/*/*; do [ -f "$f" ] && cat "$f"; done; done | ` + x.script + ` > "$DPB_OUTPUT_` + strings.ToUpper(x.name) + `"`
+			target.Command = []engine.Text{engine.Literal("sh"), engine.Literal("-c"), engine.Literal(script), engine.Literal("sh")}
+			for _, in := range x.inputs {
+				target.Command = append(target.Command, engine.Text{{Path: "input." + in.Name}})
+			}
+		}
+		ws.Targets = append(ws.Targets, target)
+	}
+	slices.SortFunc(ws.Targets, func(a, b *engine.Target) int { return a.Label.Compare(b.Label) })
+	return ws
+}
+
+// outcome of one build: what every action holds, and how many jobs ran.
+type outcome struct {
+	trees map[string]cache.TreeDigest
+	keys  map[cache.ActionKey]bool
+	ran   int
+}
+
+func (p *pipeline) build(t *testing.T, store string, jobs int) outcome {
+	t.Helper()
+	g, problems := graph.New(p.workspace(store), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
+	if engine.HasErrors(problems) {
+		t.Fatalf("graph: %v", problems)
+	}
+	config := Config{Root: p.root, Graph: g, Now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Version: "test", PathEnv: os.Getenv("PATH")}
+	s, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, problem := g.Select([]engine.Pattern{{Below: true}})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	summary, err := s.Build(context.Background(), all, Options{Jobs: jobs, Events: silent{}})
+	if err != nil || len(summary.Failures) > 0 {
+		t.Fatalf("build: %v %+v", err, summary.Failures)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config.ReadOnly = true
+	if s, err = Open(config); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	d, err := s.Status(context.Background(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := outcome{trees: map[string]cache.TreeDigest{}, keys: map[cache.ActionKey]bool{}, ran: summary.Ran}
+	for _, n := range g.Nodes {
+		for i := range n.Set.Len() {
+			if state := d.State(n, i); state != engine.Fresh {
+				t.Fatalf("%s is %s after a build", at(n.Target.Label, n.Set.Text(i)), state)
+			}
+			o.trees[at(n.Target.Label, n.Set.Text(i))] = d.Tree(n, i, 0)
+			if isJob(n) {
+				o.keys[d.Key(n, i)] = true
+			}
+		}
+	}
+	return o
+}
+
+type silent struct{}
+
+func (silent) Started(Job)           {}
+func (silent) Finished(Job, Outcome) {}
+func (silent) Counted(Counts)        {}
+func (silent) Done(Summary)          {}
+
+// TestRandomPipelines holds the promise of the whole engine: after any edits and returns to earlier states, an incremental build has the trees of
+// a clean one, it runs exactly the jobs whose keys nobody has built yet, and the next build runs none.
+func TestRandomPipelines(t *testing.T) {
+	for seed := range uint64(*seeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			p := newPipeline(t, seed)
+			store := filepath.Join(t.TempDir(), "store")
+			built := map[cache.ActionKey]bool{}
+			states := []treeState{p.state()}
+			for step := range 4 {
+				got := p.build(t, store, 1+int(seed+uint64(step))%3)
+				want := p.build(t, filepath.Join(t.TempDir(), "clean"), 2)
+				compareTrees(t, got, want)
+				stale := 0
+				for k := range want.keys {
+					if !built[k] {
+						stale++
+					}
+					built[k] = true
+				}
+				if got.ran != stale {
+					t.Errorf("step %d: %d jobs ran, %d were stale", step, got.ran, stale)
+				}
+				if again := p.build(t, store, 2); again.ran != 0 {
+					t.Errorf("step %d: the second build ran %d jobs", step, again.ran)
+				}
+				if p.r.IntN(3) == 0 {
+					p.restore(states[p.r.IntN(len(states))])
+				} else {
+					p.edit()
+				}
+				states = append(states, p.state())
+				p.write(t)
+			}
+		})
+	}
+}
+
+func compareTrees(t *testing.T, got, want outcome) {
+	t.Helper()
+	for name, tree := range want.trees {
+		if got.trees[name] != tree {
+			t.Errorf("%s: an incremental build has %s, a clean one %s", name, got.trees[name].Short(), tree.Short())
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package run
+
+import (
+	"fmt"
+
+	"github.com/dpb-build/dpb/engine/graph"
+)
+
+// phase is where an action stands in one build.
+//
+//	out ──> waiting ──> queued ──> running ──> done
+//	 │         │                      │  └───> failed
+//	 │         ├──> done              └──────> waiting   (bytes of an input are gone: its producer runs first)
+//	 │         └──> blocked
+//	 └──> done, queued, blocked       done ──> queued    (its bytes are gone and needed)
+type phase uint8
+
+const (
+	out     phase = iota // no part of the build, or not looked at yet
+	waiting              // a producer is not finished
+	queued               // ready to run
+	running
+	done    // fresh
+	failed  // its job failed, or could not be looked at
+	blocked // missing, or something upstream is not to be had
+)
+
+var phaseNames = [...]string{"out", "waiting", "queued", "running", "done", "failed", "blocked"}
+
+// allowed lists the phases that may follow each phase.
+var allowed = [...][]phase{
+	out:     {waiting, queued, done, failed, blocked},
+	waiting: {queued, done, failed, blocked},
+	queued:  {running},
+	running: {done, failed, waiting},
+	done:    {queued},
+	failed:  {},
+	blocked: {},
+}
+
+// finished says that consumers need not wait any longer.
+func (p phase) finished() bool { return p >= done }
+
+// transition is the only place where an action changes its phase; counts are an index over the phases.
+func (b *build) transition(n *graph.Node, i int, to phase) {
+	at := &b.nodes[n.Index].phase[i]
+	ok := false
+	for _, p := range allowed[*at] {
+		ok = ok || p == to
+	}
+	if !ok {
+		panic(fmt.Sprintf("%s %s: from %s to %s", n.Target.Label, n.Set.Text(i), phaseNames[*at], phaseNames[to]))
+	}
+	if isJob(n) {
+		b.count(*at, -1)
+		b.count(to, +1)
+	}
+	b.unfinished += unfinished(to) - unfinished(*at)
+	*at = to
+}
+
+func unfinished(p phase) int {
+	if p == waiting || p == queued || p == running {
+		return 1
+	}
+	return 0
+}
+
+func (b *build) count(p phase, by int) {
+	switch p {
+	case queued:
+		b.counts.Queued += by
+	case running:
+		b.counts.Running += by
+	case failed:
+		b.counts.Failed += by
+	case blocked:
+		b.counts.Blocked += by
+	}
+}

@@ -1,0 +1,215 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/ledger"
+	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/publish"
+	"github.com/dpb-build/dpb/engine/source"
+)
+
+// Config is what a session is opened with.
+type Config struct {
+	Root      string // of the workspace, absolute
+	Graph     *graph.Graph
+	Now       time.Time
+	ReadOnly  bool
+	Version   string // dpb's own
+	SecretEnv func(name string) (string, bool)
+	PathEnv   string // where programs are looked up
+}
+
+// Session is one checkout with its store and ledger, for the length of one command.
+type Session struct {
+	Config
+	Environment string // names the pointers of this checkout
+	Store       *disk.Store
+	Ledger      *ledger.Ledger // nil if there is none yet and the session only reads
+	View        *publish.View
+
+	files   *source.Files
+	stat    *disk.StatCache
+	current []pointers       // by node
+	retired []ledger.Current // pointers at partitions and targets that are no more
+
+	mu      sync.Mutex
+	sources map[graph.ActionID]source.Snapshot
+	recipes map[*graph.Node]*recipe
+	tools   map[string]engine.Tool
+}
+
+// pointers are the versions that current points to, by partition; nil if there are none.
+type pointers struct {
+	version []engine.VersionID
+	key     []cache.ActionKey
+}
+
+// StoreDir is where a workspace keeps its store.
+func StoreDir(root, storePath string) string {
+	if storePath == "" {
+		storePath = ".dpb"
+	}
+	if filepath.IsAbs(storePath) {
+		return storePath
+	}
+	return filepath.Join(root, filepath.FromSlash(storePath))
+}
+
+// EnvironmentOf names the environment that a checkout has by default: one for each place.
+func EnvironmentOf(root string) (string, error) {
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return "", err
+	}
+	return "checkout-" + cache.Sum([]byte(real)).Short(), nil
+}
+
+// Open opens the store of a workspace. A session that only reads works without a store, and then knows of no result.
+func Open(c Config) (*Session, error) {
+	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), sources: map[graph.ActionID]source.Snapshot{}, recipes: map[*graph.Node]*recipe{},
+		tools: map[string]engine.Tool{}}
+	var err error
+	if s.Environment, err = EnvironmentOf(c.Root); err != nil {
+		return nil, err
+	}
+	dir := StoreDir(c.Root, c.Graph.Workspace.StorePath)
+	if c.ReadOnly {
+		err = s.openForReading(dir)
+	} else {
+		err = s.openForWriting(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	checkout := filepath.Join(dir, "checkouts", s.Environment)
+	s.stat = disk.OpenStatCache(filepath.Join(checkout, "files"))
+	s.files = &source.Files{Root: c.Root, Stat: s.stat}
+	s.View = publish.OpenView(c.Root, filepath.Join(checkout, "view"), s.Store)
+	return s, nil
+}
+
+func (s *Session) openForReading(dir string) (err error) {
+	if s.Store, err = disk.OpenExisting(dir); err != nil && !errors.Is(err, disk.ErrNoStore) {
+		return err
+	}
+	if s.Ledger, err = ledger.OpenReadOnly(dir); err != nil && !errors.Is(err, ledger.ErrNone) {
+		return err
+	}
+	return nil
+}
+
+func (s *Session) openForWriting(dir string) (err error) {
+	if s.Store, err = disk.Open(dir); err != nil {
+		return err
+	}
+	s.Ledger, err = ledger.Open(dir)
+	return err
+}
+
+// Close saves what speeds up the next command, and closes the ledger.
+func (s *Session) Close() error {
+	var errs []error
+	if !s.ReadOnly {
+		errs = append(errs, s.stat.Save(), s.View.Save(), s.Store.Close())
+	}
+	if s.Ledger != nil {
+		errs = append(errs, s.Ledger.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// seed reads all pointers of the environment and tells the decider of the results behind them.
+func (s *Session) seed(d *plan.Decider) error {
+	if s.Ledger == nil {
+		return nil
+	}
+	s.retired = nil
+	nodes := map[engine.Label]*graph.Node{}
+	for _, n := range s.Graph.Nodes {
+		nodes[n.Target.Label] = n
+	}
+	return s.Ledger.Currents(s.Graph.Workspace.Name, s.Environment, func(c ledger.Current) error {
+		n := nodes[c.Label]
+		if n == nil {
+			s.retired = append(s.retired, c)
+			return nil
+		}
+		i, ok := n.Set.IndexText(c.Partition)
+		switch {
+		case !ok:
+			s.retired = append(s.retired, c)
+			return nil
+		case !d.Prepared(n):
+			return nil
+		}
+		p := &s.current[n.Index]
+		if p.version == nil {
+			p.version = make([]engine.VersionID, n.Set.Len())
+			p.key = make([]cache.ActionKey, n.Set.Len())
+		}
+		p.version[i], p.key[i] = c.Version, c.Key
+		d.Seed(n, i, c.Key, c.Outputs)
+		return nil
+	})
+}
+
+// Status decides the selected actions, and what they need, without changing anything.
+func (s *Session) Status(ctx context.Context, selected []graph.Selected) (*plan.Decider, error) {
+	d, _, err := s.StatusOfAll(ctx, selected)
+	return d, err
+}
+
+// StatusOfAll is Status, and lists all actions that were decided: also those that the selected ones need.
+func (s *Session) StatusOfAll(ctx context.Context, selected []graph.Selected) (*plan.Decider, []graph.Selected, error) {
+	b := &build{s: s, decider: plan.New(s.Graph, s, s.Now), nodes: make([]nodeRun, len(s.Graph.Nodes))}
+	b.mark(selected)
+	if err := s.seed(b.decider); err != nil {
+		return nil, nil, err
+	}
+	w := b.decider.Worker()
+	var needed []graph.Selected
+	for _, n := range s.Graph.Nodes {
+		sel := graph.Selected{Node: n}
+		for i, wanted := range b.nodes[n.Index].wanted {
+			if wanted {
+				w.Decide(n, i)
+				sel.Partitions = append(sel.Partitions, i)
+			}
+		}
+		if sel.Partitions != nil {
+			needed = append(needed, sel)
+		}
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+	}
+	return b.decider, needed, nil
+}
+
+// Current is the version that the checkout's pointer names; zero if it names none.
+func (s *Session) Current(n *graph.Node, i int) engine.VersionID {
+	if p := s.current[n.Index]; p.version != nil {
+		return p.version[i]
+	}
+	return engine.VersionID{}
+}
+
+// ownerOf names the team that owns a target, with how to reach it; "" if nobody was named.
+func (s *Session) ownerOf(t *engine.Target) string {
+	for _, team := range s.Graph.Workspace.Teams {
+		if team.Name == t.Owner && team.Contact != "" {
+			return fmt.Sprintf("%s (%s)", team.Name, team.Contact)
+		}
+	}
+	return t.Owner
+}

@@ -1,0 +1,127 @@
+package run
+
+import (
+	"context"
+	"path/filepath"
+	"runtime"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/exec"
+	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
+)
+
+// executeCommand stages a program's directory, runs it and collects its outputs.
+func (s *Session) executeCommand(ctx, kill context.Context, p *prepared, r *jobResult) error {
+	job := &exec.Job{Target: p.node.Target, Partition: p.node.Set.Partition(p.i), Dir: p.dir, Code: p.recipe.Code, Programs: p.recipe.programs,
+		Kill: kill, Secret: s.SecretEnv}
+	for _, b := range p.bindings {
+		in := exec.Input{Name: b.Input.Name, File: b.File}
+		trees, err := s.trees(ctx, p, b)
+		if err != nil {
+			return err
+		}
+		for k, t := range trees {
+			part := exec.Part{Tree: t}
+			if b.Edge != nil {
+				part.Partition = b.Edge.From.Set.Partition(b.Producer[k])
+			}
+			in.Parts = append(in.Parts, part)
+		}
+		job.Inputs = append(job.Inputs, in)
+	}
+	if err := s.files.IngestCode(ctx, s.Store, p.recipe.Code); err != nil {
+		return err
+	}
+	if err := exec.Stage(ctx, s.Store, job); err != nil {
+		return err
+	}
+	outcome, err := exec.Run(ctx, job)
+	if logErr := s.keepLog(context.WithoutCancel(ctx), p, outcome.Log, r); err == nil {
+		err = logErr
+	}
+	r.run.ExitCode, r.outcome.Tail = outcome.ExitCode, outcome.Tail
+	r.result.CPU, r.result.MaxRSS, r.result.Uncovered = outcome.User+outcome.Sys, outcome.MaxRSS, p.recipe.uncovered
+	r.result.Writer = "dpb " + s.Version
+	if err != nil {
+		return err
+	}
+	if err := outcome.Err(); err != nil {
+		return err
+	}
+	r.result.Outputs, r.result.Metrics, err = exec.Collect(ctx, s.Store, job)
+	return err
+}
+
+// executeSQL runs the statements of a target over the blobs of its inputs, which the engine reads where they lie.
+func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) error {
+	t := p.node.Target
+	job := duckdb.Job{Label: t.Label.String(), OutDir: filepath.Join(p.dir, engine.JobOutputs), Scratch: filepath.Join(p.dir, "scratch"),
+		Threads: p.threads, Memory: t.Memory}
+	if t.Threads > 0 {
+		job.Threads = min(t.Threads, runtime.NumCPU())
+	}
+	for k, st := range t.SQL {
+		job.Statements = append(job.Statements, duckdb.Statement{Source: st, Output: t.Outputs[k]})
+	}
+	for _, v := range p.node.Set.Partition(p.i) {
+		job.Params = append(job.Params, duckdb.ParamOf(s.Graph.Dimension(v.Dimension), v.Text))
+	}
+	for _, b := range p.bindings {
+		table, err := s.table(ctx, p, b)
+		if err != nil {
+			return err
+		}
+		job.Inputs = append(job.Inputs, table)
+	}
+	result, err := duckdb.Run(ctx, job)
+	if err != nil {
+		return err
+	}
+	r.result.Writer = "dpb " + s.Version + ", DuckDB " + duckdb.Version()
+	r.result.Outputs, _, err = exec.Collect(ctx, s.Store, &exec.Job{Target: t, Partition: p.node.Set.Partition(p.i), Dir: p.dir})
+	for k := range r.result.Outputs {
+		o := &r.result.Outputs[k]
+		for _, made := range result.Outputs {
+			if made.Name == o.Name {
+				o.Rows, o.Columns = made.Rows, made.Columns
+			}
+		}
+	}
+	return err
+}
+
+// table is an input as the engine reads it: the blobs of each partition.
+func (s *Session) table(ctx context.Context, p *prepared, b plan.Binding) (duckdb.Table, error) {
+	table := duckdb.Table{Name: b.Input.Name, Format: b.Format, Columns: b.Columns}
+	if b.Edge != nil {
+		table.Compression = b.Edge.Output.Compression
+		for _, d := range b.Edge.From.Target.PartitionBy {
+			table.Dimensions = append(table.Dimensions, duckdb.DimensionOf(s.Graph.Dimension(d)))
+		}
+	} else {
+		_, table.Compression = engine.FormatOf(b.Input.Files[len(b.Input.Files)-1].Literal)
+	}
+	trees, err := s.trees(ctx, p, b)
+	if err != nil {
+		return table, err
+	}
+	for k, t := range trees {
+		part := duckdb.Part{}
+		if b.Edge != nil {
+			part.Partition = b.Edge.From.Set.Partition(b.Producer[k])
+		}
+		for _, e := range t.Entries {
+			if e.Kind != cache.File && e.Kind != cache.Exec {
+				continue
+			}
+			if err := s.Store.Verify(ctx, e.Digest); err != nil {
+				return table, err
+			}
+			part.Files = append(part.Files, s.Store.BlobPath(e.Digest))
+		}
+		table.Parts = append(table.Parts, part)
+	}
+	return table, nil
+}

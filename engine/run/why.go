@@ -1,0 +1,461 @@
+package run
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/plan"
+)
+
+// Change is one entry of a key that differs between two actions' keys.
+type Change struct {
+	Part     string `json:"part"` // "target", "partition", "input plays", "source"
+	Name     string `json:"name"` // of the entry: "code spam/classify.py", "@day=2017-06-15"
+	Old, New string // "" where the entry was added or is gone; many entries of one name are joined
+}
+
+// section is a part of a key with its entries in order.
+type section struct {
+	name    string
+	entries []engine.Entry
+}
+
+// compare lists the entries that differ, in the order of the new key.
+func compare(old, new []section) (changes []Change) {
+	for _, s := range new {
+		k := slices.IndexFunc(old, func(o section) bool { return o.name == s.name })
+		before := section{name: s.name}
+		if k >= 0 {
+			before = old[k]
+		}
+		changes = append(changes, compareSection(before, s)...)
+	}
+	for _, s := range old {
+		if !slices.ContainsFunc(new, func(n section) bool { return n.name == s.name }) {
+			changes = append(changes, compareSection(s, section{name: s.name})...)
+		}
+	}
+	return changes
+}
+
+func compareSection(old, new section) (changes []Change) {
+	before, after := byName(old), byName(new)
+	seen := map[string]bool{}
+	for _, e := range slices.Concat(new.entries, old.entries) {
+		if seen[e.Name] {
+			continue
+		}
+		seen[e.Name] = true
+		if o, n := before[e.Name], after[e.Name]; o != n {
+			changes = append(changes, Change{Part: new.name, Name: e.Name, Old: o, New: n})
+		}
+	}
+	return changes
+}
+
+// byName joins the values of entries that have one name, as the tokens of a statement do.
+func byName(s section) map[string]string {
+	out := map[string]string{}
+	for _, e := range s.entries {
+		v := e.Value
+		if strings.HasPrefix(e.Name, "@") {
+			v = hex.EncodeToString([]byte(v))
+		}
+		if o, ok := out[e.Name]; ok {
+			v = o + " " + v
+		}
+		out[e.Name] = v
+	}
+	return out
+}
+
+// Cause is why an action is as it is, with the same for the producers that brought the change.
+type Cause struct {
+	Label     engine.Label `json:"-"`
+	Target    string       `json:"target"`
+	Partition string       `json:"partition,omitempty"`
+	State     string       `json:"state,omitempty"` // "" for a change in the past
+	Owner     string       `json:"owner,omitempty"`
+	Text      string       `json:"text"` // one line
+	Changes   []Change     `json:"changes,omitempty"`
+	From      []*Cause     `json:"from,omitempty"`
+}
+
+// explainer asks for the causes of one action; no action is explained twice.
+type explainer struct {
+	s    *Session
+	d    *plan.Decider
+	seen map[graph.ActionID]bool
+}
+
+// Why explains the state of an action, back to the root causes. d comes from Status. Of a fresh one it tells why it was last built.
+func (s *Session) Why(d *plan.Decider, n *graph.Node, i int) (*Cause, error) {
+	e := &explainer{s, d, map[graph.ActionID]bool{}}
+	return e.state(n, i)
+}
+
+func (e *explainer) cause(n *graph.Node, i int) *Cause {
+	return &Cause{Label: n.Target.Label, Target: n.Target.Label.String(), Partition: n.Set.Text(i), Owner: e.s.ownerOf(n.Target)}
+}
+
+func (e *explainer) state(n *graph.Node, i int) (*Cause, error) {
+	c, id, state := e.cause(n, i), n.Base+graph.ActionID(i), e.d.State(n, i)
+	c.State = state.String()
+	if e.seen[id] {
+		c.Text = "told above"
+		return c, nil
+	}
+	e.seen[id] = true
+	if err := e.d.Problem(id); err != nil {
+		c.Text = "unknown, so it counts as stale: " + err.Error()
+		return c, nil
+	}
+	switch state {
+	case engine.Fresh:
+		return c, e.lastBuilt(c, n, i)
+	case engine.MissingState, engine.Blocked, engine.Undecided:
+		return c, e.upstream(c, n, i)
+	}
+	return c, e.stale(c, n, i, state)
+}
+
+// stale compares the wanted key with that of the version that current names.
+func (e *explainer) stale(c *Cause, n *graph.Node, i int, state engine.State) (err error) {
+	current := e.s.Current(n, i)
+	switch {
+	case current.IsZero():
+		c.Text = "never built here"
+	default:
+		wanted, err := wantedSections(e.d, n, i)
+		if err != nil {
+			return err
+		}
+		old, err := e.sections(e.s.current[n.Index].key[i])
+		if err != nil {
+			return err
+		}
+		c.Changes = compare(old, wanted)
+		if c.Text = Reason(c.Changes); len(c.Changes) == 0 {
+			c.Text = "its result has expired"
+		}
+	}
+	if state == engine.Failed {
+		c.Text += "; the last run failed: " + e.lastFailure(n, i)
+	}
+	return e.inputs(c, n)
+}
+
+// lastBuilt compares the version that current names with the one before it.
+func (e *explainer) lastBuilt(c *Cause, n *graph.Node, i int) error {
+	if e.s.Ledger == nil {
+		c.Text = "nothing to do"
+		return nil
+	}
+	versions, err := e.s.Ledger.VersionsOf(e.s.Graph.Workspace.Name, n.Target.Label, n.Set.Text(i))
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(versions, func(v engine.Version) bool { return v.Key == e.d.Key(n, i) })
+	switch {
+	case at < 0:
+		c.Text = "its result is known from elsewhere; build makes it the current one"
+		return nil
+	case at+1 == len(versions):
+		c.Text = "its first version"
+		return nil
+	case n.Target.Kind == engine.Source:
+		return e.files(c, versions[at+1], versions[at])
+	}
+	return e.between(c, n, versions[at+1], versions[at])
+}
+
+// between compares the keys of two versions.
+func (e *explainer) between(c *Cause, n *graph.Node, old, new engine.Version) error {
+	before, err := e.sections(old.Key)
+	if err != nil {
+		return err
+	}
+	after, err := e.sections(new.Key)
+	if err != nil {
+		return err
+	}
+	c.Changes = compare(before, after)
+	c.Text = Reason(c.Changes)
+	return e.inputs(c, n)
+}
+
+// sections reads the parts of a recorded key.
+func (e *explainer) sections(k cache.ActionKey) ([]section, error) {
+	r, ok, err := e.s.Ledger.Result(k)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("the ledger has no result for key %s", k.Short())
+	}
+	var out []section
+	for _, p := range r.Parts {
+		entries, err := e.s.Ledger.Section(p.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("part %q of key %s: %w", p.Name, k.Short(), err)
+		}
+		out = append(out, section{p.Name, entries})
+	}
+	return out, nil
+}
+
+// wantedSections describes an action whose producers are decided.
+func wantedSections(d *plan.Decider, n *graph.Node, i int) ([]section, error) {
+	var out []section
+	_, err := d.Worker().Parts(n, i, func(p engine.Part, body []byte) {
+		entries, _ := engine.DecodeSection(body) // what Add wrote can be read
+		out = append(out, section{p.Name, entries})
+	})
+	return out, err
+}
+
+// upstream names the action where a missing, blocked or undecided state begins.
+func (e *explainer) upstream(c *Cause, n *graph.Node, i int) error {
+	root := e.d.Cause(n, i)
+	from, j := e.s.Graph.Action(root)
+	if from == n && i == j {
+		c.Text = "it has no files"
+		if glob, err := n.Target.Path.At(n.Set.Partition(i), nil); err == nil && n.Target.Kind == engine.Source {
+			c.Text += ": nothing matches " + glob
+		}
+		return nil
+	}
+	c.Text = fmt.Sprintf("%s is %s", at(from.Target.Label, from.Set.Text(j)), e.d.State(from, j))
+	if e.d.State(n, i) == engine.Undecided {
+		c.Text += "; if it gives the same result, this stays as it is"
+	}
+	below, err := e.state(from, j)
+	if err == nil {
+		c.From = append(c.From, below)
+	}
+	return err
+}
+
+// maxInputs bounds how many changed partitions of one input are followed up.
+const maxInputs = 3
+
+// inputs follows changed inputs to the versions that brought the change.
+func (e *explainer) inputs(c *Cause, n *graph.Node) error {
+	followed := map[string]int{}
+	for _, ch := range c.Changes {
+		partition, isPartition := strings.CutPrefix(ch.Name, "@")
+		name, isInput := strings.CutPrefix(ch.Part, "input ")
+		if !isInput || !isPartition || followed[name] == maxInputs {
+			continue
+		}
+		k := slices.IndexFunc(n.Target.Inputs, func(in *engine.Input) bool { return in.Name == name })
+		if k < 0 || n.Edges[k] == nil {
+			continue
+		}
+		followed[name]++
+		from, err := e.change(n.Edges[k], partition, ch)
+		if err != nil {
+			return err
+		}
+		if from != nil {
+			c.From = append(c.From, from)
+		}
+	}
+	return nil
+}
+
+// change explains how a producer came from one tree to another.
+func (e *explainer) change(edge *graph.Edge, partition string, ch Change) (*Cause, error) {
+	n := edge.From
+	i, ok := n.Set.IndexText(partition)
+	if !ok || e.seen[n.Base+graph.ActionID(i)] {
+		return nil, nil
+	}
+	e.seen[n.Base+graph.ActionID(i)] = true
+	c := e.cause(n, i)
+	versions, err := e.s.Ledger.VersionsOf(e.s.Graph.Workspace.Name, n.Target.Label, partition)
+	if err != nil {
+		return nil, err
+	}
+	before, after := withTree(versions, edge.Output.Name, ch.Old), withTree(versions, edge.Output.Name, ch.New)
+	switch {
+	case ch.Old == "":
+		c.Text = "new among the inputs"
+	case ch.New == "":
+		c.Text = "no longer among the inputs"
+	case after == nil && n.Target.Kind == engine.Source:
+		c.Text = "its files changed"
+		if before != nil {
+			new := engine.Version{Outputs: []engine.VersionOutput{{Visible: e.d.Tree(n, i, 0)}}}
+			return c, e.files(c, *before, new)
+		}
+	case before == nil || after == nil:
+		c.Text = "it was made by another checkout or build"
+	case n.Target.Kind == engine.Source:
+		return c, e.files(c, *before, *after)
+	default:
+		return c, e.between(c, n, *before, *after)
+	}
+	return c, nil
+}
+
+func withTree(versions []engine.Version, output, tree string) *engine.Version {
+	for k, v := range versions {
+		for _, o := range v.Outputs {
+			if o.Name == output && o.Visible.String() == tree {
+				return &versions[k]
+			}
+		}
+	}
+	return nil
+}
+
+// files compares what was observed of a source, file by file.
+func (e *explainer) files(c *Cause, old, new engine.Version) error {
+	before, after := e.tree(c, old), e.tree(c, new)
+	var s, o section
+	for _, entry := range after.Entries {
+		s.entries = append(s.entries, engine.Entry{Name: entry.Path, Value: entry.Digest.Short()})
+	}
+	for _, entry := range before.Entries {
+		o.entries = append(o.entries, engine.Entry{Name: entry.Path, Value: entry.Digest.Short()})
+	}
+	s.name = "source"
+	c.Changes = compareSection(o, s)
+	c.Text = Reason(c.Changes)
+	return nil
+}
+
+// tree loads a source's tree from the store, or as it was observed just now. A tree that is gone is empty.
+func (e *explainer) tree(c *Cause, v engine.Version) cache.Tree {
+	want := v.Outputs[0].Visible
+	if t, err := e.s.Store.GetTree(context.Background(), want); err == nil {
+		return t
+	}
+	n := e.s.Graph.Node(c.Label)
+	if i, ok := n.Set.IndexText(c.Partition); ok {
+		if snapshot, err := e.s.snapshot(n, n.Target.Path, i); err == nil && snapshot.Tree.Digest() == want {
+			return snapshot.Tree
+		}
+	}
+	return cache.Tree{}
+}
+
+// at writes a label with its partition.
+func at(l engine.Label, partition string) string {
+	if partition == "" {
+		return l.String()
+	}
+	return l.String() + "@" + partition
+}
+
+// Brief says in one line why an action is not fresh.
+func (s *Session) Brief(d *plan.Decider, n *graph.Node, i int) (string, error) {
+	id, state := n.Base+graph.ActionID(i), d.State(n, i)
+	if err := d.Problem(id); err != nil {
+		return "unknown: " + err.Error(), nil
+	}
+	switch state {
+	case engine.Fresh, engine.Frozen:
+		return "", nil
+	case engine.Stale:
+		return s.reason(d, n, i), nil
+	}
+	e := &explainer{s, d, map[graph.ActionID]bool{}}
+	c := e.cause(n, i)
+	if state == engine.Failed {
+		return "the last run failed: " + e.lastFailure(n, i), nil
+	}
+	from, j := s.Graph.Action(d.Cause(n, i))
+	if from == n && i == j {
+		err := e.upstream(c, n, i)
+		return c.Text, err
+	}
+	text := fmt.Sprintf("%s is %s", at(from.Target.Label, from.Set.Text(j)), d.State(from, j))
+	if owner := s.ownerOf(from.Target); owner != "" && state != engine.Undecided {
+		text += "; ask " + owner
+	}
+	return text, nil
+}
+
+func (e *explainer) lastFailure(n *graph.Node, i int) string {
+	run, ok, err := e.s.Ledger.LastRun(e.d.Key(n, i))
+	if err != nil || !ok {
+		return "its record can't be read"
+	}
+	return run.Failure
+}
+
+// reason says in a few words why a job runs.
+func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
+	if s.Current(n, i).IsZero() {
+		return "new"
+	}
+	e := &explainer{s, d, nil}
+	old, err := e.sections(s.current[n.Index].key[i])
+	if err != nil {
+		return "its history can't be read"
+	}
+	wanted, err := wantedSections(d, n, i)
+	if err != nil {
+		return ""
+	}
+	changes := compare(old, wanted)
+	if len(changes) == 0 {
+		return "its bytes are gone, or expired"
+	}
+	return Reason(changes)
+}
+
+// Reason sums changes up in one line: the first two, and how many more.
+func Reason(changes []Change) string {
+	var parts []string
+	seen := map[string]bool{}
+	for _, ch := range changes {
+		text := ch.String()
+		if !seen[text] {
+			parts = append(parts, text)
+		}
+		seen[text] = true
+	}
+	switch {
+	case len(parts) == 0:
+		return "no change"
+	case len(parts) > 2:
+		return fmt.Sprintf("%s, %s and %d more", parts[0], parts[1], len(parts)-2)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String says what changed, without the values.
+func (c Change) String() string {
+	verb := "changed"
+	if c.Old == "" {
+		verb = "added"
+	} else if c.New == "" {
+		verb = "removed"
+	}
+	name := c.Name
+	if c.Part == "source" {
+		return "file " + name + " " + verb
+	}
+	if input, ok := strings.CutPrefix(c.Part, "input "); ok {
+		if p, ok := strings.CutPrefix(name, "@"); ok && p != "" {
+			return "input " + input + "@" + p + " " + verb
+		}
+		if name == "@" {
+			return "input " + input + " " + verb
+		}
+		return "input " + input + ": " + name + " " + verb
+	}
+	if strings.HasPrefix(name, "sql[") {
+		return "sql " + verb
+	}
+	return name + " " + verb
+}

@@ -1,0 +1,138 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/exec"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/source"
+	"github.com/dpb-build/dpb/engine/sql"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
+)
+
+// writerVersion changes when dpb's own code writes other bytes for the same SQL.
+const writerVersion = "1"
+
+// recipe is what the jobs of a target have in common, with what a job needs beyond the key.
+type recipe struct {
+	engine.Recipe
+	programs  exec.Programs
+	uncovered []string
+}
+
+// Recipe looks up code, tools and engine of a target. It implements plan.World, as do the three methods below.
+func (s *Session) Recipe(n *graph.Node) (*engine.Recipe, error) {
+	t := n.Target
+	r := &recipe{Recipe: engine.Recipe{Target: t}}
+	switch t.Kind {
+	case engine.SQL:
+		if duckdb.Version() == "" {
+			return nil, duckdb.ErrAbsent
+		}
+		r.Engine, r.Writer = duckdb.Version(), writerVersion
+		for _, st := range t.SQL {
+			tokens, err := sql.Canonical(st.Text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", t.Label, err)
+			}
+			r.Tokens = append(r.Tokens, tokens)
+		}
+	case engine.Command:
+		if err := s.lookUp(n, r); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recipes[n] = r
+	return &r.Recipe, nil
+}
+
+func (s *Session) lookUp(n *graph.Node, r *recipe) (err error) {
+	if r.Code, err = s.codeFiles(n); err != nil {
+		return err
+	}
+	r.Tools, r.programs, r.uncovered, err = exec.Tools(n.Target, s.Root, s.stat, s.PathEnv)
+	return err
+}
+
+// codeFiles lists what code selects: globs in the package, and files of sources.
+func (s *Session) codeFiles(n *graph.Node) ([]engine.CodeFile, error) {
+	var globs []string
+	for _, c := range n.Target.Code {
+		if c.Glob != "" {
+			globs = append(globs, c.Glob)
+		}
+	}
+	files, err := s.files.Code(context.Background(), n.Target.Label.Pkg, globs...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.Target.Label, err)
+	}
+	for _, from := range n.CodeFrom {
+		glob, err := from.Target.Path.At(nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		more, err := s.files.Code(context.Background(), from.Target.Label.Pkg, glob)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+	}
+	return files, nil
+}
+
+// Observe looks at a source's files, once a run.
+func (s *Session) Observe(n *graph.Node, i int) (cache.TreeDigest, bool, error) {
+	return s.observe(n, n.Target.Path, i, n.Base+graph.ActionID(i))
+}
+
+// Files looks at the files that the glob of an input matches.
+func (s *Session) Files(n *graph.Node, input, i int) (cache.TreeDigest, bool, error) {
+	return s.observe(n, n.Target.Inputs[input].Files, i, 0)
+}
+
+func (s *Session) observe(n *graph.Node, glob engine.Text, i int, id graph.ActionID) (cache.TreeDigest, bool, error) {
+	snapshot, err := s.snapshot(n, glob, i)
+	if err != nil || len(snapshot.Tree.Entries) == 0 {
+		return cache.TreeDigest{}, false, err
+	}
+	return snapshot.Tree.Digest(), true, nil
+}
+
+func (s *Session) snapshot(n *graph.Node, glob engine.Text, i int) (source.Snapshot, error) {
+	text, err := glob.At(n.Set.Partition(i), nil)
+	if err != nil {
+		return source.Snapshot{}, err
+	}
+	return s.files.Observe(context.Background(), n.Target.Label.Pkg, text)
+}
+
+// Lookup finds the result of a key in the ledger.
+func (s *Session) Lookup(k cache.ActionKey) (*engine.Result, bool, error) {
+	if s.Ledger == nil {
+		return nil, false, nil
+	}
+	r, ok, err := s.Ledger.Result(k)
+	if err != nil {
+		return nil, false, err
+	}
+	if ok {
+		return &r, false, nil
+	}
+	last, ok, err := s.Ledger.LastRun(k)
+	return nil, ok && last.Failure != "", err
+}
+
+// userAndHost are recorded with versions.
+func userAndHost() (user, host string) {
+	host, _ = os.Hostname()
+	if user = os.Getenv("USER"); user == "" {
+		user = fmt.Sprintf("uid %d", os.Getuid())
+	}
+	return user, host
+}

@@ -1,0 +1,194 @@
+// Package source looks at the files of a checkout: what sources and globs match, and what code is.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
+)
+
+// ErrChanged says that a file is not what was observed at the start of the run.
+var ErrChanged = errors.New("it changed while dpb was running; build again")
+
+// Files observes the files below a workspace's root, each glob once: what was seen first holds for the run. It is safe for concurrent use.
+type Files struct {
+	Root string // absolute
+	Stat *disk.StatCache
+
+	mu       sync.Mutex
+	observed map[string]*observation
+	ingested map[cache.TreeDigest]bool
+}
+
+type observation struct {
+	once     sync.Once
+	snapshot Snapshot
+	err      error
+}
+
+// Snapshot is what a glob matched: the files, by their path below its fixed part. A tree without entries says that nothing did.
+type Snapshot struct {
+	Tree cache.Tree
+	base string // absolute path of the fixed part
+}
+
+// Observe returns what a glob matches. It is relative to package pkg unless absolute.
+func (f *Files) Observe(_ context.Context, pkg, glob string) (Snapshot, error) {
+	full := f.absolute(pkg, glob)
+	f.mu.Lock()
+	if f.observed == nil {
+		f.observed = map[string]*observation{}
+	}
+	o := f.observed[full]
+	if o == nil {
+		o = &observation{}
+		f.observed[full] = o
+	}
+	f.mu.Unlock()
+	o.once.Do(func() { o.snapshot, o.err = f.observe(full) })
+	return o.snapshot, o.err
+}
+
+func (f *Files) absolute(pkg, glob string) string {
+	if path.IsAbs(glob) {
+		return path.Clean(glob)
+	}
+	return path.Join(filepath.ToSlash(f.Root), pkg, glob)
+}
+
+func (f *Files) observe(full string) (Snapshot, error) {
+	base, names, err := match(full)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("%s: %w", full, err)
+	}
+	entries := make([]cache.Entry, 0, len(names))
+	for _, name := range names {
+		d, info, err := f.Stat.Digest(filepath.Join(base, filepath.FromSlash(name)))
+		if err != nil {
+			return Snapshot{}, err
+		}
+		entries = append(entries, cache.Entry{Path: name, Kind: cache.File, Digest: d, Size: info.Size()})
+	}
+	t, err := cache.NewTree(entries)
+	return Snapshot{Tree: t, base: base}, err
+}
+
+// match lists the regular files that a pattern matches, relative to its fixed part, in order. What can't be read is an error: it might have matched.
+func match(full string) (base string, names []string, err error) {
+	if !strings.ContainsAny(full, `*?[{\`) {
+		info, err := os.Stat(full)
+		base, name := path.Split(full)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
+			return base, nil, nil
+		case err != nil:
+			return base, nil, err
+		case !info.Mode().IsRegular():
+			return base, nil, errors.New("not a regular file; for the files in a folder write folder/**")
+		}
+		return base, []string{name}, nil
+	}
+	base, pattern := doublestar.SplitPattern(full)
+	if _, err := os.Stat(base); errors.Is(err, fs.ErrNotExist) {
+		return base, nil, nil
+	}
+	names, err = doublestar.Glob(os.DirFS(base), pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())
+	slices.Sort(names)
+	return base, names, err
+}
+
+// Ingest brings a snapshot's bytes into the store. It fails if a file is no longer what was observed.
+func (f *Files) Ingest(ctx context.Context, store *disk.Store, s Snapshot) error {
+	d := s.Tree.Digest()
+	f.mu.Lock()
+	done := f.ingested[d]
+	f.mu.Unlock()
+	if done {
+		return nil
+	}
+	for _, e := range s.Tree.Entries {
+		if err := ingest(ctx, store, filepath.Join(s.base, filepath.FromSlash(e.Path)), e.Digest); err != nil {
+			return err
+		}
+	}
+	if _, err := store.PutTree(ctx, s.Tree); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ingested == nil {
+		f.ingested = map[cache.TreeDigest]bool{}
+	}
+	f.ingested[d] = true
+	return nil
+}
+
+func ingest(ctx context.Context, store *disk.Store, file string, want cache.Digest) error {
+	if err := store.Verify(ctx, want); !errors.Is(err, cache.ErrMissing) {
+		return err
+	}
+	got, _, err := store.PutFile(ctx, file)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s: %w", file, ErrChanged)
+	}
+	return err
+}
+
+// Code lists the files that globs of a package match, by path from the root. A glob that matches nothing is an error.
+func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine.CodeFile, error) {
+	var out []engine.CodeFile
+	for _, glob := range globs {
+		files, err := f.code(f.absolute(pkg, glob))
+		if err != nil {
+			return nil, fmt.Errorf("code %q: %w", glob, err)
+		}
+		if len(files) == 0 {
+			return nil, fmt.Errorf("code %q matches no file in //%s", glob, pkg)
+		}
+		out = append(out, files...)
+	}
+	slices.SortFunc(out, func(a, b engine.CodeFile) int { return strings.Compare(a.Path, b.Path) })
+	return slices.CompactFunc(out, func(a, b engine.CodeFile) bool { return a.Path == b.Path }), nil
+}
+
+func (f *Files) code(full string) (out []engine.CodeFile, err error) {
+	base, names, err := match(full)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		file := filepath.Join(base, filepath.FromSlash(name))
+		rel, err := filepath.Rel(f.Root, file)
+		if err != nil || strings.HasPrefix(rel, "..") {
+			return nil, fmt.Errorf("%s lies outside of the workspace, where code has no place of its own", file)
+		}
+		d, info, err := f.Stat.Digest(file)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, engine.CodeFile{Path: filepath.ToSlash(rel), Exec: disk.KindOf(info) == cache.Exec, Digest: d, Size: info.Size()})
+	}
+	return out, nil
+}
+
+// IngestCode brings code into the store.
+func (f *Files) IngestCode(ctx context.Context, store *disk.Store, files []engine.CodeFile) error {
+	for _, c := range files {
+		if err := ingest(ctx, store, filepath.Join(f.Root, filepath.FromSlash(c.Path)), c.Digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+//go:build cgo && !noduckdb && ((linux && (amd64 || arm64)) || (darwin && (amd64 || arm64)) || (windows && amd64))
+
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+
+	driver "github.com/duckdb/duckdb-go/v2"
+
+	dpbsql "github.com/dpb-build/dpb/engine/sql"
+)
+
+// Version is the engine's version, as it enters keys.
+func Version() string {
+	p, err := planner()
+	if err != nil {
+		return ""
+	}
+	return p.version
+}
+
+// session is one in-memory instance with one connection.
+type session struct {
+	db    *sql.DB
+	conn  *sql.Conn
+	names map[string]string   // what messages call a file instead of its path
+	typed map[string][]string // calls that find the line of what is wrong in an input
+}
+
+// open starts an instance that can load nothing and reads and writes only the files that it is told of afterwards.
+func open(ctx context.Context) (*session, error) {
+	connector, err := driver.NewConnector("", nil)
+	if err != nil {
+		return nil, fmt.Errorf("starting DuckDB: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("starting DuckDB: %w", err)
+	}
+	s := &session{db: db, conn: conn, names: map[string]string{}, typed: map[string][]string{}}
+	err = s.exec(ctx, "SET errors_as_json=true", "SET autoinstall_known_extensions=false", "SET autoload_known_extensions=false",
+		"SET allow_community_extensions=false", "SET TimeZone='UTC'", "SET preserve_insertion_order=true")
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) close() {
+	s.conn.Close()
+	s.db.Close()
+}
+
+// confine takes away the file system but for the files given and the folder that the engine spills to. A file may be both read and written: that it
+// is only read is for the gate to see to.
+func (s *session) confine(ctx context.Context, spill string, files []string) error {
+	return s.exec(ctx, "SET temp_directory="+quote(spill), "SET allowed_paths=["+quoteAll(files)+"]", "SET enable_external_access=false")
+}
+
+func (s *session) lock(ctx context.Context) error { return s.exec(ctx, "SET lock_configuration=true") }
+
+func (s *session) exec(ctx context.Context, statements ...string) error {
+	for _, text := range statements {
+		if _, err := s.conn.ExecContext(ctx, text); err != nil {
+			return s.failure(ctx, err)
+		}
+	}
+	return nil
+}
+
+// texts runs a query and returns its rows as texts; NULL is "".
+func (s *session) texts(ctx context.Context, query string, args ...any) ([][]string, error) {
+	rows, err := s.conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	var out [][]string
+	for rows.Next() {
+		values := make([]sql.NullString, len(columns))
+		into := make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		row := make([]string, len(columns))
+		for i, v := range values {
+			row[i] = v.String
+		}
+		out = append(out, row)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failure(ctx, err)
+	}
+	return out, nil
+}
+
+// plan is what the gate asks of the engine: the trees of statements and the catalog of functions. No data is near it.
+type plan struct {
+	session   *session
+	version   string
+	functions map[string]dpbsql.Function
+}
+
+// planner is one instance for the whole process, started when first needed.
+var planner = sync.OnceValues(func() (*plan, error) {
+	ctx := context.Background()
+	s, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.exec(ctx, "SET temp_directory=''", "SET threads=1", "SET enable_external_access=false"); err != nil {
+		s.close()
+		return nil, err
+	}
+	p := &plan{session: s}
+	if err := p.load(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return p, s.lock(ctx)
+})
+
+func (p *plan) load(ctx context.Context) error {
+	version, err := p.session.texts(ctx, "SELECT version()")
+	if err != nil {
+		return err
+	}
+	p.version = version[0][0]
+	rows, err := p.session.texts(ctx, `SELECT lower(function_name), function_type, coalesce(stability, 'CONSISTENT'), coalesce(macro_definition, '')
+		FROM duckdb_functions() WHERE function_type <> 'pragma'`)
+	if err != nil {
+		return err
+	}
+	p.functions = map[string]dpbsql.Function{}
+	for _, r := range rows {
+		f := p.functions[r[0]]
+		f.Aggregate = f.Aggregate || r[1] == "aggregate"
+		f.Table = f.Table || strings.HasPrefix(r[1], "table")
+		f.Unstable = f.Unstable || r[2] != "CONSISTENT"
+		f.Calls = append(f.Calls, words(r[3])...)
+		p.functions[r[0]] = f
+	}
+	return nil
+}
+
+// words are the names in a macro's definition.
+func words(definition string) []string {
+	tokens, _ := dpbsql.Tokens(definition)
+	var out []string
+	for _, t := range tokens {
+		if t.Kind == dpbsql.Word || t.Kind == dpbsql.Quoted || t.Kind == dpbsql.String {
+			out = append(out, strings.ToLower(strings.Trim(t.Text, `"'`)))
+		}
+	}
+	return out
+}
+
+// tree is a statement's syntax tree, as JSON.
+func (p *plan) tree(ctx context.Context, text string) ([]byte, error) {
+	rows, err := p.session.texts(ctx, "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)", text)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(rows[0][0]), nil
+}
+
+// quote writes a text literal.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func quoteAll(texts []string) string {
+	var b strings.Builder
+	for i, s := range texts {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(s))
+	}
+	return b.String()
+}
+
+// name writes an identifier.
+func name(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }

@@ -1,0 +1,301 @@
+//go:build cgo && !noduckdb && ((linux && (amd64 || arm64)) || (darwin && (amd64 || arm64)) || (windows && amd64))
+
+package duckdb
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	dpbsql "github.com/dpb-build/dpb/engine/sql"
+)
+
+// scan is a call of a reader function over some files of an input that are alike.
+type scan struct {
+	call    string
+	columns []engine.Column // what it gives, as the files have it
+	files   []file
+	typed   string // of text: a call that reads each column as its type, and so tells the line of what is none
+}
+
+// file is one file of one partition. The same path may occur in many partitions.
+type file struct {
+	path      string
+	partition engine.Partition
+}
+
+// view makes the one view that SQL knows an input by. There, a partition's values are found by the index of the file that a row came from: that works alike for one
+// file and for ten thousand, keeps the rows in order, and can tell two partitions that share a file.
+func (s *session) view(ctx context.Context, t *Table) error {
+	declared, err := s.spellings(ctx, t)
+	if err != nil {
+		return err
+	}
+	scans, err := s.scans(ctx, t, declared)
+	if err != nil {
+		return err
+	}
+	var queries []string
+	for _, sc := range scans {
+		if sc.typed != "" {
+			s.typed[t.Name] = append(s.typed[t.Name], sc.typed)
+		}
+		list, err := t.selectList(sc, declared)
+		if err != nil {
+			return err
+		}
+		queries = append(queries, "SELECT "+list+" FROM "+sc.call)
+	}
+	if len(scans) == 0 {
+		q, err := t.nothing()
+		if err != nil {
+			return err
+		}
+		queries = []string{q}
+	}
+	return s.exec(ctx, "CREATE VIEW "+name(t.Name)+" AS "+strings.Join(queries, " UNION ALL BY NAME "))
+}
+
+// spellings gives the declared types, by column, as the engine spells them: INT is INTEGER.
+func (s *session) spellings(ctx context.Context, t *Table) (map[string]string, error) {
+	out := map[string]string{}
+	for _, c := range t.Columns {
+		if err := dpbsql.CheckType(c.Type); err != nil {
+			return nil, t.problem(fmt.Sprintf("column %q: %s", c.Name, err), "write a type such as BIGINT, DOUBLE, VARCHAR, DATE or TIMESTAMP")
+		}
+		spelled, err := s.spelling(ctx, c.Type)
+		if err != nil {
+			return nil, t.problem(fmt.Sprintf("column %q: %s", c.Name, err), "write a type such as BIGINT, DOUBLE, VARCHAR, DATE or TIMESTAMP")
+		}
+		out[strings.ToLower(c.Name)] = spelled
+	}
+	return out, nil
+}
+
+func (s *session) spelling(ctx context.Context, typ string) (string, error) {
+	rows, err := s.texts(ctx, "DESCRIBE SELECT CAST(NULL AS "+typ+")")
+	if err != nil {
+		return "", err
+	}
+	return rows[0][1], nil
+}
+
+// problem is a problem with an input. It has no place here: the caller knows where the input is declared.
+func (t *Table) problem(what, hint string) error {
+	return &ProblemError{engine.Problem{Summary: fmt.Sprintf("input %q: %s", t.Name, what), Hint: hint}}
+}
+
+func (t *Table) files() []file {
+	var out []file
+	for _, p := range t.Parts {
+		for _, path := range p.Files {
+			out = append(out, file{path, p.Partition})
+		}
+	}
+	return out
+}
+
+func (s *session) scans(ctx context.Context, t *Table, declared map[string]string) ([]scan, error) {
+	files := t.files()
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if t.Format == engine.Parquet {
+		return s.parquetScan(ctx, t, files)
+	}
+	if len(t.Columns) == 0 {
+		return nil, s.undeclared(ctx, t, files[0].path)
+	}
+	if t.Format == engine.NDJSON {
+		return []scan{{call: readJSON(files, asText(t.Columns, declared), t.Compression), columns: t.Columns, files: files,
+			typed: readJSON(files, t.Columns, t.Compression)}}, nil
+	}
+	return csvScans(t, files, declared)
+}
+
+// undeclared prints the columns block that a text input lacks.
+func (s *session) undeclared(ctx context.Context, t *Table, path string) error {
+	hint := "declare its columns"
+	if columns, err := propose(ctx, path, t.Format, t.Compression); err == nil {
+		hint = "declare them where the data is made or on the input, as in\n" + block(columns)
+	}
+	return t.problem(t.Format.String()+" does not tell the types of its columns", hint)
+}
+
+func block(columns []engine.Column) string {
+	var names, types []string
+	for _, c := range columns {
+		names, types = append(names, c.Name), append(types, c.Type)
+	}
+	return dpbsql.Block(names, types)
+}
+
+func (t *Table) nothing() (string, error) {
+	if len(t.Columns) == 0 {
+		return "", t.problem("there is nothing to read, so nothing to take its columns from",
+			`declare them where the data is made or on the input, as in columns = { id = "BIGINT", name = "VARCHAR" }`)
+	}
+	var list []string
+	for _, c := range t.Columns {
+		list = append(list, fmt.Sprintf("CAST(NULL AS %s) AS %s", c.Type, name(c.Name)))
+	}
+	for _, d := range t.missing(t.Columns) {
+		list = append(list, fmt.Sprintf("CAST(NULL AS %s) AS %s", d.Type, name(d.Name)))
+	}
+	return "SELECT " + strings.Join(list, ", ") + " WHERE false", nil
+}
+
+// missing are the dimensions that the data has no column for.
+func (t *Table) missing(columns []engine.Column) []Dimension {
+	var out []Dimension
+	for _, d := range t.Dimensions {
+		if !has(columns, d.Name) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func has(columns []engine.Column, name string) bool { return column(columns, name) != nil }
+
+func column(columns []engine.Column, name string) *engine.Column {
+	i := slices.IndexFunc(columns, func(c engine.Column) bool { return strings.EqualFold(c.Name, name) })
+	if i < 0 {
+		return nil
+	}
+	return &columns[i]
+}
+
+// selectList names what the view shows of a scan: of text, the declared columns; of Parquet, all. Then the partition's values.
+func (t *Table) selectList(sc scan, declared map[string]string) (string, error) {
+	shown := t.Columns
+	if t.Format == engine.Parquet {
+		shown = sc.columns
+		for _, c := range t.Columns {
+			if !has(sc.columns, c.Name) {
+				return "", t.problem(fmt.Sprintf("its files have no column %q, which is declared", c.Name), "their columns are "+list(sc.columns))
+			}
+		}
+	}
+	var items []string
+	for _, c := range shown {
+		item, err := t.item(*column(sc.columns, c.Name), declared[strings.ToLower(c.Name)])
+		if err != nil {
+			return "", err
+		}
+		items = append(items, item)
+	}
+	for _, d := range t.missing(shown) {
+		value, err := d.value(sc.files)
+		if err != nil {
+			return "", err
+		}
+		items = append(items, value+" AS "+name(d.Name))
+	}
+	return strings.Join(items, ", "), nil
+}
+
+// item is one column of the data, as it was declared to be.
+func (t *Table) item(c engine.Column, declared string) (string, error) {
+	text, promised := name(c.Name), column(t.Columns, c.Name)
+	if promised == nil {
+		return text, nil
+	}
+	if t.Format == engine.Parquet && c.Type != declared {
+		if !dpbsql.Widens(c.Type, declared) {
+			return "", t.problem(fmt.Sprintf("column %q is declared %s and is %s in its files", c.Name, declared, c.Type),
+				fmt.Sprintf("declare it %s, and cast it in the SELECT", c.Type))
+		}
+		text = fmt.Sprintf("CAST(%s AS %s)", text, promised.Type)
+	}
+	if t.Format != engine.Parquet && dpbsql.IsInteger(declared) {
+		text = t.integer(text, declared)
+	}
+	if promised.NotNull {
+		text = fmt.Sprintf("coalesce(%s, error(%s))", text,
+			quote(fmt.Sprintf("input %q: column %q is declared NOT NULL, and a row has no value there", t.Name, c.Name)))
+	}
+	return text + " AS " + name(promised.Name), nil
+}
+
+// integer reads a text as an integer. The engine's own readers would make 2 of 1.5 and say nothing.
+func (t *Table) integer(column, typ string) string {
+	wrong := fmt.Sprintf("error(%s || %s)", quote(fmt.Sprintf("input %q: column %s is %s, and a row has ", t.Name, column, typ)), column)
+	exact := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38, 9))", column)
+	return fmt.Sprintf(`CASE WHEN (contains(%[1]s, '.') OR contains(%[1]s, 'e') OR contains(%[1]s, 'E')) AND %[2]s IS DISTINCT FROM trunc(%[2]s) THEN %[3]s
+		ELSE coalesce(TRY_CAST(%[1]s AS %[4]s), CASE WHEN %[1]s IS NOT NULL THEN %[3]s END) END`, column, exact, wrong, typ)
+}
+
+// asText makes texts of the integers among columns, for integer to read.
+func asText(columns []engine.Column, declared map[string]string) []engine.Column {
+	out := slices.Clone(columns)
+	for i, c := range out {
+		if dpbsql.IsInteger(declared[strings.ToLower(c.Name)]) {
+			out[i].Type = "VARCHAR"
+		}
+	}
+	return out
+}
+
+func list(columns []engine.Column) string {
+	var b strings.Builder
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(c.Name + " " + c.Type)
+	}
+	return b.String()
+}
+
+// value is the dimension's value of the partition that a row's file belongs to.
+func (d Dimension) value(files []file) (string, error) {
+	same := true
+	texts := make([]string, len(files))
+	for i, f := range files {
+		v, ok := f.partition.Get(d.Name)
+		if !ok {
+			return "", fmt.Errorf("partition %q has no dimension %q", f.partition, d.Name)
+		}
+		text, err := Param{d.Name, d.Type, v}.text()
+		if err != nil {
+			return "", err
+		}
+		texts[i] = text
+		same = same && text == texts[0]
+	}
+	if same {
+		return fmt.Sprintf("CAST(%s AS %s)", quote(texts[0]), d.Type), nil
+	}
+	return fmt.Sprintf("(CAST([%s] AS %s[]))[CAST(file_index AS BIGINT) + 1]", quoteAll(texts), d.Type), nil
+}
+
+func paths(files []file) string {
+	texts := make([]string, len(files))
+	for i, f := range files {
+		texts[i] = f.path
+	}
+	return quoteAll(texts)
+}
+
+func readJSON(files []file, columns []engine.Column, compression string) string {
+	return fmt.Sprintf("read_json([%s], format='newline_delimited', records='true', hive_partitioning=false, auto_detect=false, compression=%s, columns=%s)",
+		paths(files), quote(cmp.Or(compression, "uncompressed")), columnsOption(columns))
+}
+
+// readCSV reads by the order of columns in the files, so columns are all that the header names. A text in quotes is never NULL, so that ” and NULL differ.
+func readCSV(files []file, columns []engine.Column, compression string) string {
+	return fmt.Sprintf(`read_csv([%s], auto_detect=false, header=true, delim=',', quote='"', escape='"', nullstr='', allow_quoted_nulls=false,
+		hive_partitioning=false, compression=%s, columns=%s)`, paths(files), quote(cmp.Or(compression, "none")), columnsOption(columns))
+}
+
+func columnsOption(columns []engine.Column) string {
+	var items []string
+	for _, c := range columns {
+		items = append(items, quote(c.Name)+": "+quote(c.Type))
+	}
+	return "{" + strings.Join(items, ", ") + "}"
+}
