@@ -149,33 +149,41 @@ func decodeEntry(line string) (Entry, error) {
 
 // Validate checks names, order, that no name lies below a file or link, and that links stay inside.
 func (t Tree) Validate() error {
-	dirs := map[string]bool{}    // directories that follow from the names seen
-	entries := map[string]bool{} // names seen that are no directory with content
-	for i, e := range t.Entries {
-		if err := CheckName(e.Path); err != nil {
+	names := map[string]bool{} // those seen: what lies below a name sorts after it
+	last := ""
+	for _, e := range t.Entries {
+		if err := e.validate(); err != nil {
 			return err
 		}
-		if i > 0 && t.Entries[i-1].Path >= e.Path {
+		if last >= e.Path {
 			return fmt.Errorf("tree: %q is out of order or twice there", e.Path)
 		}
-		for d := path.Dir(e.Path); d != "." && !dirs[d]; d = path.Dir(d) {
-			if entries[d] {
+		last = e.Path
+		for d := path.Dir(e.Path); d != "."; d = path.Dir(d) {
+			if names[d] {
 				return fmt.Errorf("tree: %q lies below %q, which is no directory", e.Path, d)
 			}
-			dirs[d] = true
 		}
-		if dirs[e.Path] {
-			return fmt.Errorf("tree: %q is a directory and something else", e.Path)
-		}
-		entries[e.Path] = true
-		if e.Kind == Link {
-			if err := CheckLink(e.Path, e.Target); err != nil {
-				return err
-			}
-		}
-		if e.Size < 0 || e.Kind < File || e.Kind > Dir {
-			return fmt.Errorf("tree: %q has no valid kind or size", e.Path)
-		}
+		names[e.Path] = true
+	}
+	return nil
+}
+
+// validate checks an entry by itself: what its kind does not have must be zero, so that equal encodings are equal trees.
+func (e Entry) validate() error {
+	if err := CheckName(e.Path); err != nil {
+		return err
+	}
+	file := e.Kind == File || e.Kind == Exec
+	switch {
+	case e.Kind < File || e.Kind > Dir:
+		return fmt.Errorf("tree: %q has no valid kind", e.Path)
+	case e.Size < 0 || !file && (e.Size != 0 || !e.Digest.IsZero()):
+		return fmt.Errorf("tree: %q has no valid size or digest", e.Path)
+	case e.Kind == Link:
+		return CheckLink(e.Path, e.Target)
+	case e.Target != "":
+		return fmt.Errorf("tree: %q is no link and leads to %q", e.Path, e.Target)
 	}
 	return nil
 }

@@ -13,7 +13,10 @@ import (
 type Section struct{ body []byte }
 
 // Entry is one name and value of a section.
-type Entry struct{ Name, Value string }
+type Entry struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // Add appends an entry.
 func (s *Section) Add(name, value string) {

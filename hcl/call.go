@@ -59,10 +59,15 @@ func (c *checker) call(e *hclsyntax.FunctionCallExpr) *shape {
 		args[last] = args[last].elem
 	}
 	if f, ok := ruleFunctions[e.Name]; ok {
-		c.arguments(e, f, args)
+		if !c.arguments(e, f, args) {
+			return anything
+		}
 		return f.result
 	}
 	f, ok := pure[e.Name]
+	if e.Name == "try" || e.Name == "can" {
+		return anything
+	}
 	if !ok {
 		c.unknownFunction(e.Name, e.NameRange, ruleFunctionNames())
 		return anything
@@ -71,12 +76,13 @@ func (c *checker) call(e *hclsyntax.FunctionCallExpr) *shape {
 }
 
 // arguments checks the call of a function that only rules have.
-func (c *checker) arguments(e *hclsyntax.FunctionCallExpr, f signature, args []*shape) {
+func (c *checker) arguments(e *hclsyntax.FunctionCallExpr, f signature, args []*shape) bool {
+	before := len(c.problems)
 	if n := len(args); n < len(f.params) || n > len(f.params) && !f.more {
 		if !e.ExpandFinal {
 			c.report(e.Range(), "write "+f.usage, "%s has %s", e.Name, count(n, "argument"))
 		}
-		return
+		return false
 	}
 	for i, got := range args {
 		want := unknown
@@ -99,6 +105,7 @@ func (c *checker) arguments(e *hclsyntax.FunctionCallExpr, f signature, args []*
 	if e.Name == "oneof" {
 		c.alternatives(e, args)
 	}
+	return len(c.problems) == before
 }
 
 // alternatives checks that oneof compares like with like.

@@ -16,7 +16,7 @@ import (
 
 // command reads what a program gets: arguments, code, environment, secrets and tools.
 func (b *block) command(t *engine.Target) {
-	n := &names{dims: t.PartitionBy, paths: true}
+	n := &names{dims: t.PartitionBy, loose: b.loose, paths: true, scalars: true}
 	for _, in := range t.Inputs {
 		n.inputs = append(n.inputs, in.Name)
 	}
@@ -143,7 +143,7 @@ func (b *block) secrets(t *engine.Target) {
 	if e == nil {
 		return
 	}
-	if !isMap(e) {
+	if !b.isMap(e) {
 		for _, w := range b.texts("secrets") {
 			b.secret(t, w, "")
 		}
@@ -171,7 +171,7 @@ func (b *block) secret(t *engine.Target, w word, identity string) {
 
 // identity is what enters the key in the secret's stead.
 func (b *block) identity(e hclsyntax.Expression) (string, bool) {
-	if !isMap(e) {
+	if !b.isMap(e) {
 		return b.text(e, "secrets")
 	}
 	entries, ok := b.entries(e, "secrets")

@@ -35,6 +35,7 @@ type block struct {
 	label  hcl.Range // the label's range
 	parent *block
 	read   map[string][]*block // what children returned
+	loose  bool                // its partition_by is wrong, so any partition may be meant
 }
 
 // report adds an error about r in this block. The result may be completed until the next call.
@@ -77,9 +78,15 @@ func (b *block) children(name string) []*block {
 	return out
 }
 
-// has says whether a block of that kind was written, usable or not.
-func (b *block) has(name string) bool {
-	return slices.ContainsFunc(b.body.Blocks, func(c *hclsyntax.Block) bool { return c.Type == name })
+// count is how many blocks of a kind were written, usable or not.
+func (b *block) count(name string) int {
+	n := 0
+	for _, c := range b.body.Blocks {
+		if c.Type == name {
+			n++
+		}
+	}
+	return n
 }
 
 func (b *block) readChildren(name string) []*block {

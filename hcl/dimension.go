@@ -120,7 +120,8 @@ func fixedOffset(loc *time.Location, t time.Time) bool {
 // partitionBy reads the dimensions of a source or target.
 func (b *block) partitionBy() []word {
 	var out []word
-	timed := ""
+	timed, before := "", len(b.problems)
+	defer func() { b.loose = b.shared.openDims || len(b.problems) > before }()
 	for _, w := range b.texts("partition_by") {
 		d := b.shared.dims[w.text]
 		if d == nil {
@@ -140,7 +141,7 @@ func (b *block) partitionBy() []word {
 }
 
 func (b *block) unknownDimension(name string, at hcl.Range) {
-	if b.shared.open {
+	if b.shared.openDims {
 		return
 	}
 	hint := didYouMean(name, b.shared.dimNames)
@@ -163,7 +164,7 @@ func (b *block) timeOf(names []string) *dimension {
 func (b *block) narrow(t *engine.Target) {
 	d := b.timeOf(t.PartitionBy)
 	for _, name := range []string{"start", "end"} {
-		if a := b.body.Attributes[name]; a != nil && d == nil && !b.shared.open {
+		if a := b.body.Attributes[name]; a != nil && d == nil && !b.loose {
 			b.report(a.NameRange, `add partition_by = ["day"]`, "%s needs a partition of time in partition_by", name)
 		}
 	}

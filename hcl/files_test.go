@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -33,12 +32,11 @@ func TestOddBytes(t *testing.T) {
 		"NUL in string": {"target \"x\" {\n sql = \"\\u0000\"\n}", "a text can't hold a NUL character"},
 		"latin 1":       {"# caf\xe9", "this is not UTF-8 text"},
 		"deep brackets": {"locals {\n x = " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "\n}", "brackets nest more than 200 deep"},
-		"very deep":     {"locals {\n x = " + strings.Repeat("(", 2_000_000), "brackets nest more than 200 deep"},
-		"many unary":    {"locals {\n x = " + strings.Repeat("!", 2_000_000) + "true\n}", "an expression has more than 2000 operators"},
-		"long sum":      {"locals {\n x = 1" + strings.Repeat(" + 1", 500_000) + "\n}", "an expression has more than 2000 operators"},
+		"very deep":     {"locals {\n x = " + strings.Repeat("(", 100_000), "brackets nest more than 200 deep"},
+		"many unary":    {"locals {\n x = " + strings.Repeat("!", 100_000) + "true\n}", "an expression has more than 2000 operators"},
+		"long sum":      {"locals {\n x = 1" + strings.Repeat(" + 1", 50_000) + "\n}", "an expression has more than 2000 operators"},
 		"long list":     {"locals {\n x = [" + strings.Repeat("-1, ", 5000) + "]\n}", ""},
 		"infinity":      {"locals {\n x = 1e99999 - 1e99999\n}", ""},
-		"by zero":       {"locals {\n x = 1 / 0\n}", "division by zero"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			problems := problemsOf(t, []byte(c.src))
@@ -100,7 +98,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 
 func TestStoreInTheTreeIsSkipped(t *testing.T) {
 	w := load(t, "-- dpb.hcl --\nstore { path = \"cache/here\" }\n-- cache/here/pipeline.hcl --\nbroken {\n-- cache/pipeline.hcl --\n")
-	equal(t, "packages", fmt.Sprint(len(w.Packages), w.Packages[0].Path), "1 cache")
+	equal(t, "packages", fmt.Sprint(len(w.Packages))+w.Packages[0].Path, "1cache")
 }
 
 func TestFindRoot(t *testing.T) {
@@ -134,30 +132,26 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// TestManyPackages holds the time that a large workspace takes to load.
-func TestManyPackages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("writes 2000 files")
-	}
-	root := t.TempDir()
-	src := txtarFile("spam/pipeline.hcl")
-	writeFile(t, filepath.Join(root, WorkspaceFile), txtarFile("dpb.hcl"))
-	const n = 2000
-	for i := range n {
+// BenchmarkLoad loads 2000 packages with a source, a command and a statement each.
+func BenchmarkLoad(b *testing.B) {
+	root := b.TempDir()
+	writeFile(b, filepath.Join(root, WorkspaceFile), fullFile("dpb.hcl"))
+	src := fullFile("spam/pipeline.hcl")
+	src = src[:bytes.Index(src, []byte("target \"two\""))]
+	for i := range 2000 {
 		dir := filepath.Join(root, fmt.Sprintf("group%d", i%40), fmt.Sprintf("p%d", i))
-		writeFile(t, filepath.Join(dir, PackageFile), src)
-		writeFile(t, filepath.Join(dir, "classify.sql"), []byte("SELECT 1"))
+		writeFile(b, filepath.Join(dir, PackageFile), src)
+		writeFile(b, filepath.Join(dir, "classify.sql"), []byte("SELECT 1"))
 	}
-	start := time.Now()
-	w, _, problems := Load(root, Options{})
-	t.Logf("%d packages of %d bytes, %d targets: %v", len(w.Packages), len(src), len(w.Targets), time.Since(start))
-	if len(problems) > 0 || len(w.Packages) != n {
-		t.Errorf("%d packages, %d problems: %v", len(w.Packages), len(problems), problems[:min(1, len(problems))])
+	for b.Loop() {
+		if w, _, problems := Load(root, Options{}); len(problems) > 0 || len(w.Packages) != 2000 {
+			b.Fatalf("%d packages, %d problems: %v", len(w.Packages), len(problems), problems[:min(1, len(problems))])
+		}
 	}
 }
 
-// txtarFile is one file of the full workspace.
-func txtarFile(name string) []byte {
+// fullFile is one file of the full workspace.
+func fullFile(name string) []byte {
 	for _, f := range txtar.Parse([]byte(fullText)).Files {
 		if f.Name == name {
 			return bytes.Clone(f.Data)

@@ -32,7 +32,7 @@ type edgeRule struct {
 
 // inputs reads all inputs of a target.
 func (b *block) inputs(t *engine.Target) *edges {
-	d := &edges{block: b, target: t, names: &names{dims: t.PartitionBy}, at: map[string]hcl.Range{}}
+	d := &edges{block: b, target: t, names: &names{dims: t.PartitionBy, loose: b.loose}, at: map[string]hcl.Range{}}
 	if e := b.attr("inputs"); e != nil {
 		d.short(e)
 	}
@@ -45,7 +45,7 @@ func (b *block) inputs(t *engine.Target) *edges {
 
 // short reads inputs = [...] and inputs = {...}.
 func (d *edges) short(e hclsyntax.Expression) {
-	if isMap(e) {
+	if d.isMap(e) {
 		entries, _ := d.entries(e, "inputs")
 		for _, x := range entries {
 			if d.checkInputName(x.key, x.at) {
@@ -64,12 +64,23 @@ func (d *edges) short(e hclsyntax.Expression) {
 	}
 }
 
-func isMap(e hclsyntax.Expression) bool {
+// isMap says whether an expression gives a map, as far as that can be told without a report.
+func (b *block) isMap(e hclsyntax.Expression) (is bool) {
 	switch x := unwrap(e).(type) {
 	case *hclsyntax.ObjectConsExpr:
 		return true
 	case *hclsyntax.ForExpr:
 		return x.KeyExpr != nil
+	case *hclsyntax.ScopeTraversalExpr:
+		name, _, _ := second(x.Traversal)
+		v, found := b.scope.local(name)
+		if x.Traversal.RootName() != "local" || !found || v == cty.NilVal {
+			return false
+		}
+		v, diags := x.Traversal.TraverseAbs(b.scope.with(map[string]cty.Value{"local": cty.ObjectVal(map[string]cty.Value{name: v})}))
+		return !diags.HasErrors() && (v.Type().IsObjectType() || v.Type().IsMapType())
+	case *hclsyntax.FunctionCallExpr:
+		return x.Name == "merge" || x.Name == "zipmap" || x.Name == "tomap"
 	}
 	return false
 }
@@ -196,6 +207,7 @@ func (d *edges) long(b *block) {
 	default:
 		b.report(b.header, fmt.Sprintf("add from = %q, or path = %q", "//package:"+b.name, "raw/*.csv"), "input %q reads nothing", b.name)
 	}
+	b.labelOnly()
 	in.Window, in.Slice, in.Missing = b.window(), b.slice(), b.missing()
 	for _, w := range b.texts("waive") {
 		if b.checkName(w.text, w.at) {
@@ -206,6 +218,18 @@ func (d *edges) long(b *block) {
 		d.rules = append(d.rules, &edgeRule{r, in})
 	}
 	d.add(b, in, b.label)
+}
+
+// labelOnly reports attributes that mean nothing to files of the package.
+func (b *block) labelOnly() {
+	if b.attr("path") == nil || b.attr("from") != nil {
+		return
+	}
+	for _, name := range []string{"window", "slice", "take", "missing", "waive"} {
+		if a := b.body.Attributes[name]; a != nil {
+			b.report(a.NameRange, "declare the files as a source, and read that with from", "%s is for inputs that read a target or a source", name)
+		}
+	}
 }
 
 func (d *edges) blockFrom(b *block, in *engine.Input, e hclsyntax.Expression) {

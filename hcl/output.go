@@ -50,6 +50,10 @@ func (b *block) outputPath(t *engine.Target, o *engine.Output) {
 		}
 		o.Path = o.Name + ".parquet"
 	} else {
+		if mentions(b.attr("path"), "partition") {
+			b.report(b.pathRange(), "leave the partition out: dpb keeps each in a folder of its own", "an output's path is the same for each partition")
+			return
+		}
 		p, ok := b.textAttr("path")
 		if !ok || !b.cleanPath(p) {
 			return

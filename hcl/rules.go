@@ -6,7 +6,7 @@ import (
 
 const maxPrior = 1000
 
-// rules reads the metrics, rejects and expectations of an output; edges are what its rules may name beside it.
+// rules reads the metrics, rejects and expectations of an output. What the last say can be checked once all of the target is read.
 func (b *block) rules(o *engine.Output) []*rule {
 	for _, c := range b.children("metric") {
 		o.Metrics = append(o.Metrics, c.metric())

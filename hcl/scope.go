@@ -206,9 +206,6 @@ func (b *block) declareLocals() {
 	for _, c := range b.children("locals") {
 		for name, a := range c.body.Attributes {
 			if first := d.attrs[name]; first != nil {
-				if a.NameRange.Start.Byte < first.NameRange.Start.Byte {
-					a, first = first, a
-				}
 				c.report(a.NameRange, "rename one of them", "local %q is declared twice", name).Detail = fmt.Sprintf("The first is in line %d.", first.NameRange.Start.Line)
 				continue
 			}

@@ -46,7 +46,7 @@ func (b *block) source() *engine.Target {
 
 // sourcePath reads the glob of a source, and what its ending says of the files.
 func (b *block) sourcePath(t *engine.Target, o *engine.Output, e hclsyntax.Expression) {
-	text, ok := b.dynamic(e, "path", &names{dims: t.PartitionBy})
+	text, ok := b.dynamic(e, "path", &names{dims: t.PartitionBy, loose: b.loose})
 	if !ok {
 		return
 	}

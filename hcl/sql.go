@@ -13,13 +13,13 @@ import (
 // statements reads the SQL of a target, one statement an output. Outputs that no block declares are added.
 func (b *block) statements(t *engine.Target) {
 	e := b.attr("sql")
-	if isMap(e) {
+	if b.isMap(e) {
 		b.namedStatements(t, e)
 		return
 	}
 	switch len(t.Outputs) {
 	case 0:
-		if b.has("output") {
+		if b.count("output") > 0 {
 			return // wrong ones
 		}
 		t.Outputs = []*engine.Output{b.defaultOutput(b.name)}
@@ -51,7 +51,7 @@ func (b *block) namedStatements(t *engine.Target, e hclsyntax.Expression) {
 	if len(entries) == 0 {
 		b.report(e.Range(), "write "+example("sql"), "sql has no statement")
 	}
-	declared := b.has("output")
+	declared := b.count("output") > 0
 	byName := map[string]entry{}
 	for _, x := range entries {
 		byName[x.key] = x

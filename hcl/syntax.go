@@ -141,6 +141,11 @@ func init() {
 		"Invalid string literal":                    (*stumble).badLabel,
 		"Invalid escape sequence":                   (*stumble).badEscape,
 		"Invalid argument name":                     (*stumble).quotedName,
+		"Unexpected comma after argument":           (*stumble).noNewline,
+		"Unclosed template interpolation sequence":  (*stumble).noBrace,
+		"Missing key/value separator":               (*stumble).noEquals,
+		"Missing attribute value":                   (*stumble).noEquals,
+		"Unbalanced parentheses":                    (*stumble).noParenthesis,
 	}
 }
 
@@ -210,7 +215,8 @@ func (s *stumble) noExpression() engine.Problem {
 
 func (s *stumble) noDefinition() engine.Problem {
 	text := s.after()
-	if op := leadingOperator.FindString(text); op != "" && strings.TrimSpace(s.before()) == "" && strings.TrimSpace(text[len(op):]) != "" && !strings.HasPrefix(text, "--") {
+	op := leadingOperator.FindString(text)
+	if op != "" && strings.TrimSpace(s.before()) == "" && strings.TrimSpace(text[len(op):]) != "" && !strings.HasPrefix(text, "--") {
 		s.mark(len(op))
 		return engine.Problem{Summary: "an expression can't go on with " + op + " in a new line", Hint: inParentheses}
 	}
@@ -299,8 +305,7 @@ func (s *stumble) unclosed() engine.Problem {
 func (s *stumble) noComma() engine.Problem {
 	if strings.TrimSpace(s.before()) == "" || s.at >= len(s.src) {
 		// The next token is in another line: what is missing belongs to the end of the text before.
-		end := len(bytes.TrimRight(s.src[:s.at], " \t\r\n"))
-		s.at, s.end = max(end-1, 0), end
+		s.afterText()
 		return engine.Problem{Summary: "a comma, or the closing bracket, is missing after this"}
 	}
 	return engine.Problem{Summary: "a comma is missing before " + s.found()}
@@ -378,6 +383,36 @@ func (s *stumble) badEscape() engine.Problem {
 	return engine.Problem{Summary: text + " means nothing in a text", Hint: "write " + strings.Replace(text, `\`, `\\`, 1) + " for a backslash"}
 }
 
+var quotedWord = regexp.MustCompile(`^"([^"]*)"`)
+
 func (s *stumble) quotedName() engine.Problem {
-	return engine.Problem{Summary: "the name of an attribute has no quotes", Hint: "write " + strings.Trim(s.text(), `"`) + " = ..."}
+	p := engine.Problem{Summary: "the name of an attribute has no quotes"}
+	if m := quotedWord.FindStringSubmatch(s.after()); m != nil {
+		s.mark(len(m[0]))
+		p.Hint = "write " + m[1] + " = ..."
+	}
+	return p
+}
+
+func (s *stumble) noBrace() engine.Problem {
+	return engine.Problem{Summary: "the } that ends this ${ is missing", Hint: "for the characters ${ themselves write $${"}
+}
+
+func (s *stumble) noEquals() engine.Problem {
+	return engine.Problem{Summary: "expected = in a map, found " + s.found(), Hint: "a map is written { name = value, other = value }"}
+}
+
+func (s *stumble) noParenthesis() engine.Problem {
+	if strings.TrimSpace(s.before()) == "" {
+		s.afterText()
+		return engine.Problem{Summary: "a ) is missing after this"}
+	}
+	return engine.Problem{Summary: "expected ), found " + s.found()}
+}
+
+// afterText moves the place to the last character before it, in a line above.
+func (s *stumble) afterText() {
+	s.end = len(bytes.TrimRight(s.src[:s.at], " \t\r\n"))
+	_, size := utf8.DecodeLastRune(s.src[:s.end])
+	s.at = s.end - size
 }

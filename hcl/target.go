@@ -48,7 +48,8 @@ func (b *block) kindOf() engine.Kind {
 	case command != nil:
 		return engine.Command
 	default:
-		b.report(b.header, `add sql = file("`+b.name+`.sql"), or command = ["python3", "`+b.name+`.py", output.`+b.name+`]`, "target %q does not say how it is made", b.name)
+		hint := fmt.Sprintf(`add sql = file("%s.sql"), or command = ["python3", "%s.py", output.%s]`, b.name, b.name, b.name)
+		b.report(b.header, hint, "target %q does not say how it is made", b.name)
 	}
 	return 0
 }
@@ -64,7 +65,7 @@ func (b *block) commandOnly() {
 
 // needOutputs reports a command that does not say what it writes.
 func (b *block) needOutputs(t *engine.Target) {
-	if len(t.Outputs) > 0 || b.has("output") {
+	if len(t.Outputs) > 0 || b.count("output") > 0 {
 		return
 	}
 	hint := fmt.Sprintf("output %q {\n  path = %q\n}", b.name, b.name+".csv")

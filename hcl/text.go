@@ -16,15 +16,21 @@ import (
 // names are what a text may refer to, beside locals.
 type names struct {
 	dims            []string
+	loose           bool // there may be more of them
 	inputs, outputs []string
 	paths           bool // whether inputs and outputs mean anything here
+	scalars         bool // whether numbers and bools are texts too
 }
 
 // dynamic turns an expression into a text that may depend on the partition and on paths.
 func (b *block) dynamic(e hclsyntax.Expression, what string, n *names) (engine.Text, bool) {
 	e = unwrap(e)
 	if !mentions(e, "partition", "input", "output") {
-		s, ok := b.scalar(e, what)
+		read := b.text
+		if n.scalars {
+			read = b.scalar
+		}
+		s, ok := read(e, what)
 		return engine.Literal(s), ok
 	}
 	switch x := e.(type) {
@@ -42,9 +48,10 @@ func (b *block) dynamic(e hclsyntax.Expression, what string, n *names) (engine.T
 
 func (b *block) joined(parts []hclsyntax.Expression, what string, n *names) (engine.Text, bool) {
 	var out engine.Text
-	good := true
+	good, inside := true, *n
+	inside.scalars = true
 	for _, part := range parts {
-		t, ok := b.dynamic(part, what, n)
+		t, ok := b.dynamic(part, what, &inside)
 		good = good && ok
 		if last := len(out) - 1; last >= 0 && len(t) == 1 && isLiteral(out[last]) && isLiteral(t[0]) {
 			out[last].Literal += t[0].Literal
@@ -151,7 +158,7 @@ func (b *block) dimensionOf(t hcl.Traversal, what string, n *names) (string, boo
 		b.report(t.SourceRange(), "write partition.NAME", "which partition is meant must stand here")
 		return "", false
 	case slices.Contains(n.dims, name):
-	case b.shared.open:
+	case n.loose:
 		return "", false
 	case b.shared.dims[name] != nil:
 		b.report(at, fmt.Sprintf("add %q to partition_by", name), "this is not partitioned by %s", name)

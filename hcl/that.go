@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -54,7 +55,7 @@ func (b *block) ruleText(e hclsyntax.Expression) string {
 		vars := map[string]cty.Value{"local": cty.ObjectVal(map[string]cty.Value{name: v})}
 		if v, diags := t.TraverseAbs(b.scope.with(vars)); !diags.HasErrors() {
 			r := t.SourceRange()
-			edits = append(edits, edit{r.Start.Byte, r.End.Byte, string(hclwrite.TokensForValue(v).Bytes())})
+			edits = append(edits, edit{r.Start.Byte, r.End.Byte, spell(v)})
 		}
 	}
 	slices.SortFunc(edits, func(x, y edit) int { return x.from - y.from })
@@ -69,6 +70,18 @@ func (b *block) ruleText(e hclsyntax.Expression) string {
 	}
 	out.Write(b.src[at:max(at, end)])
 	return out.String()
+}
+
+// spell writes a constant as HCL does.
+func spell(v cty.Value) string {
+	if v.Type() == cty.Number { // most are, and the general way is slow
+		f, _ := v.AsBigFloat().Float64()
+		text := strconv.FormatFloat(f, 'f', -1, 64)
+		if same, err := cty.ParseNumberVal(text); err == nil && same.AsBigFloat().Cmp(v.AsBigFloat()) == 0 {
+			return text
+		}
+	}
+	return string(hclwrite.TokensForValue(v).Bytes())
 }
 
 // checker finds the shape of a rule's expression and reports names and types that can't be.
@@ -310,6 +323,7 @@ func (c *checker) splat(e *hclsyntax.SplatExpr) *shape {
 	case unknown:
 	default:
 		c.report(e.Source.Range(), "", "[*] is for lists, and this is %s", s.kind)
+		return anything
 	}
 	return listOf(c.bind(e.Item, item, e.Each))
 }
@@ -334,6 +348,7 @@ func (c *checker) loop(e *hclsyntax.ForExpr) *shape {
 	case unknown, record:
 	default:
 		c.report(e.CollExpr.Range(), "", "for is for lists, and this is %s", s.kind)
+		return anything
 	}
 	for _, name := range []string{e.KeyVar, e.ValVar} {
 		if c.names[name] != nil || name == "local" {

@@ -33,7 +33,7 @@ func TestRules(t *testing.T) {
 		"median(prior[*].metric.rate) > 0 && length(prior) == 3":         "",
 		"replaced == null || replaced.rows <= rows":                      "",
 		"rows > (rows > 5 ? 1 : 2)":                                      "",
-		"\"${rows}\" == \"5\"":                                           "",
+		"\"n${rows}\" == \"n5\"":                                         "",
 		"contains([1, 2], rows)":                                         "",
 		"input.raw.metric.anything > 1":                                  "",
 		"true":                                                           "",

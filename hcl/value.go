@@ -154,7 +154,7 @@ func (b *block) text(e hclsyntax.Expression, what string) (string, bool) {
 		b.mismatch(e, what, "a string", v)
 		return "", false
 	}
-	return v.AsString(), true
+	return v.AsString(), b.noNUL(e, v.AsString())
 }
 
 // textAttr is the constant string of an attribute; false if it is absent or wrong.

@@ -25,6 +25,7 @@ type workspace struct {
 	dims     map[string]*dimension
 	dimNames []string
 	open     bool // dpb.hcl can't be read: what it declares is not known, and not missed
+	openDims bool // nor are partitions, because one of them can't be read
 }
 
 func (ws *workspace) newDecoder(file, pkg string) *decoder {
@@ -44,7 +45,7 @@ func (ws *workspace) load(version string) *engine.Workspace {
 	}
 	body := ws.parse()
 	if body == nil {
-		ws.open, ws.scope.open = true, true
+		ws.open, ws.openDims, ws.scope.open = true, true, true
 		return w
 	}
 	file := ws.whole(body, workspaceKind)
@@ -62,6 +63,7 @@ func (ws *workspace) load(version string) *engine.Workspace {
 		w.Dimensions = append(w.Dimensions, dim.Dimension)
 		ws.dims[b.name], ws.dimNames = dim, append(ws.dimNames, b.name)
 	}
+	ws.openDims = len(ws.dims) < file.count("partition")
 	if b := file.only("store"); b != nil {
 		w.StorePath = b.storePath()
 	}

@@ -18,6 +18,7 @@ import (
 // times is read again (git's racy rule). It is safe for concurrent use.
 type StatCache struct {
 	file string
+	now  func() time.Time
 
 	mu      sync.Mutex
 	entries map[string]statEntry
@@ -37,7 +38,7 @@ const statMagic = "dpb files 1\n"
 
 // OpenStatCache reads what an earlier process saved. A file that is missing or damaged is an empty cache.
 func OpenStatCache(file string) *StatCache {
-	c := &StatCache{file: file, entries: map[string]statEntry{}}
+	c := &StatCache{file: file, now: time.Now, entries: map[string]statEntry{}}
 	if b, err := os.ReadFile(file); err == nil {
 		c.entries = decodeStats(b)
 	}
@@ -46,7 +47,7 @@ func OpenStatCache(file string) *StatCache {
 
 // Digest returns the digest of a regular file, following links. It reads the file only if it may have changed.
 func (c *StatCache) Digest(path string) (cache.Digest, os.FileInfo, error) {
-	now := time.Now()
+	now := c.now()
 	f, err := os.Stat(path)
 	if err != nil {
 		return cache.Digest{}, nil, err
@@ -110,11 +111,12 @@ func (c *StatCache) Save() error {
 	if !c.dirty {
 		return nil
 	}
-	c.dirty = false
 	if err := os.MkdirAll(filepath.Dir(c.file), 0o777); err != nil {
 		return err
 	}
-	return WriteFile(c.file, encodeStats(c.entries))
+	err := WriteFile(c.file, encodeStats(c.entries))
+	c.dirty = err != nil
+	return err
 }
 
 // WriteFile replaces a file in one step, so that a reader finds the old or the new content.

@@ -34,7 +34,7 @@ type Store struct {
 	once    sync.Once
 	err     error
 
-	verified sync.Map // digests whose bytes this process has checked
+	verified sync.Map // by digest: the statEntry of a blob when this process checked its bytes
 }
 
 var (
@@ -44,6 +44,9 @@ var (
 
 // Open opens the store in dir and makes it if there is none.
 func Open(dir string) (*Store, error) {
+	if _, err := OpenExisting(dir); err != nil && !errors.Is(err, ErrNoStore) {
+		return nil, err
+	}
 	for _, d := range []string{"blobs", "trees", "jobs", "checkouts", "damaged"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o777); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
@@ -65,7 +68,7 @@ func writeFormat(file string) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	_, err = tmp.WriteString(format)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close(), os.Rename(tmp.Name(), file)); err != nil {
+	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close(), os.Rename(tmp.Name(), file)); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	return nil
@@ -126,8 +129,12 @@ func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
 			err = os.Rename(tmp, to)
 		}
 	}
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(to)
 	if err == nil {
-		s.verified.Store(d, true)
+		s.verified.Store(d, entryOf(info))
 	}
 	return err
 }
@@ -144,6 +151,14 @@ func (s *Store) PutFile(ctx context.Context, path string) (cache.Digest, int64, 
 
 // Open implements cache.Blobs.
 func (s *Store) Open(_ context.Context, d cache.Digest) (io.ReadCloser, error) {
+	r, err := s.open(d)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s *Store) open(d cache.Digest) (*checkedReader, error) {
 	f, err := os.Open(s.BlobPath(d))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s: %w", d.Short(), cache.ErrMissing)
@@ -166,23 +181,32 @@ func (r *checkedReader) Read(p []byte) (int, error) {
 	n, err := r.f.Read(p)
 	_, _ = r.h.Write(p[:n]) // a hash takes all
 	if err == io.EOF && r.h.Digest() != r.want {
-		return n, r.s.damaged("blobs", r.want.String())
+		return n, r.s.damaged("blobs", r.want.String(), r.f)
 	}
 	return n, err
 }
 
 func (r *checkedReader) Close() error { return r.f.Close() }
 
-// damaged sets a file aside whose content is not what its name says, so that a sound one can take its place.
-func (s *Store) damaged(kind, hex string) error {
+// damaged sets a file aside whose content is not what its name says, unless a sound one has taken its place already.
+func (s *Store) damaged(kind, hex string, f *os.File) error {
 	from := s.path(kind, hex)
 	to := filepath.Join(s.Dir, "damaged", kind+"-"+hex)
 	text := fmt.Sprintf("%s was damaged", from)
-	if err := os.Rename(from, to); err == nil {
+	if sameFile(f, from) && os.Rename(from, to) == nil {
 		text += "; it was moved to " + to
 	}
 	s.Warn(text)
 	return fmt.Errorf("%s %s is damaged: %w", kind[:4], hex[:12], cache.ErrMissing)
+}
+
+func sameFile(f *os.File, name string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(name)
+	return err == nil && os.SameFile(open, named)
 }
 
 // Stat implements cache.Blobs.
@@ -197,18 +221,24 @@ func (s *Store) Stat(_ context.Context, d cache.Digest) (int64, error) {
 	return info.Size(), nil
 }
 
-// Verify checks that a blob is there and sound. Each process reads a blob once for this.
+// Verify checks that a blob is there and sound. Each process reads a blob once for this, and again if the file was touched since.
 func (s *Store) Verify(ctx context.Context, d cache.Digest) error {
-	if _, ok := s.verified.Load(d); ok {
-		return nil
+	if known, ok := s.verified.Load(d); ok {
+		if info, err := os.Stat(s.BlobPath(d)); err == nil && entryOf(info) == known {
+			return nil
+		}
 	}
-	r, err := s.Open(ctx, d)
+	r, err := s.open(d)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	info, err := r.f.Stat()
+	if err != nil {
+		return err
+	}
 	if _, err = io.Copy(io.Discard, contextReader{ctx, r}); err == nil {
-		s.verified.Store(d, true)
+		s.verified.Store(d, entryOf(info))
 	}
 	return err
 }
@@ -241,16 +271,21 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 
 // GetTree implements cache.Trees.
 func (s *Store) GetTree(_ context.Context, d cache.TreeDigest) (cache.Tree, error) {
-	b, err := os.ReadFile(s.path("trees", d.String()))
+	f, err := os.Open(s.path("trees", d.String()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cache.Tree{}, fmt.Errorf("tree %s: %w", d.Short(), cache.ErrMissing)
 	}
 	if err != nil {
 		return cache.Tree{}, err
 	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return cache.Tree{}, err
+	}
 	t, err := cache.DecodeTree(b)
 	if err != nil || t.Digest() != d {
-		return cache.Tree{}, s.damaged("trees", d.String())
+		return cache.Tree{}, s.damaged("trees", d.String(), f)
 	}
 	return t, nil
 }

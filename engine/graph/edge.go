@@ -38,6 +38,7 @@ type mapping struct {
 // Selection is a block of a set's partitions: a stretch along each dimension.
 type Selection struct {
 	set   *Set
+	none  bool // empty whatever the stretches say: of a set without dimensions there are none
 	lo, n [MaxDimensions]int32
 }
 
@@ -49,6 +50,9 @@ func (s Selection) Key() SelectionKey { return SelectionKey{s.lo, s.n} }
 
 // Len counts the partitions.
 func (s Selection) Len() int {
+	if s.none {
+		return 0
+	}
 	n := 1
 	for k := range s.set.spans {
 		n *= int(s.n[k])
@@ -58,7 +62,7 @@ func (s Selection) Len() int {
 
 // All yields the partitions' indices in ascending order.
 func (s Selection) All() iter.Seq[int] {
-	return func(yield func(int) bool) { s.visit(0, 0, yield) }
+	return func(yield func(int) bool) { _ = !s.none && s.visit(0, 0, yield) }
 }
 
 func (s Selection) visit(k, base int, yield func(int) bool) bool {
@@ -135,7 +139,7 @@ func (e *Edge) Readers(j int) Selection {
 		p := at[k]
 		switch {
 		case m.relation == fixed && p != m.value, m.relation != fixed && m.consumer < 0 && m.last && p != e.From.Set.spans[k].n-1:
-			return Selection{set: e.To.Set}
+			return Selection{set: e.To.Set, none: true}
 		case m.relation == fixed || m.consumer < 0:
 			continue
 		}

@@ -195,11 +195,16 @@ func (r *resolver) find(n *Node, l engine.Label, at engine.Range) *Node {
 	if !r.visible(from.Target, n.Target.Label) {
 		p := engine.Problem{Summary: fmt.Sprintf("%s may not read %s", n.Target.Label, l), Range: at, Context: n.Target.Range,
 			Detail: fmt.Sprintf("Its visibility is %s.", r.visibilityText(from.Target))}
-		p.Hint = fmt.Sprintf("ask %s to add %q to its visibility", r.ownerText(from.Target), "//"+n.Target.Label.Pkg+"/...")
+		p.Hint = fmt.Sprintf("ask %s to add %q to its visibility", r.ownerText(from.Target), below(n.Target.Label.Pkg))
 		r.problem(p)
 		return nil
 	}
 	return from
+}
+
+// below is the pattern for a package and all under it.
+func below(pkg string) engine.Pattern {
+	return engine.Pattern{Label: engine.Label{Pkg: pkg}, Below: true}
 }
 
 func (r *resolver) suggest(l engine.Label, from string) string {

@@ -17,76 +17,36 @@ type Selected struct {
 // Select finds what patterns mean: all that match, less what is subtracted. A pattern that selects nothing is an error. A subset of partitions restricts the
 // targets that have its dimension and leaves others out.
 func (g *Graph) Select(patterns []engine.Pattern) ([]Selected, error) {
-	wanted := make([]map[int]bool, len(g.Nodes))
-	for _, p := range patterns {
-		if p.Subtract {
-			continue
-		}
-		if err := g.add(p, wanted); err != nil {
-			return nil, err
-		}
-	}
-	for _, p := range patterns {
-		if p.Subtract {
-			if err := g.subtract(p, wanted); err != nil {
+	wanted := make([][]bool, len(g.Nodes)) // by node and partition
+	for _, subtract := range []bool{false, true} {
+		for _, p := range patterns {
+			if p.Subtract != subtract {
+				continue
+			}
+			if err := g.mark(p, wanted, !subtract); err != nil {
 				return nil, err
 			}
 		}
 	}
 	var out []Selected
-	for k, parts := range wanted {
-		if len(parts) == 0 {
-			continue
-		}
+	for k, marks := range wanted {
 		s := Selected{Node: g.Nodes[k]}
-		for i := range g.Nodes[k].Set.Len() {
-			if parts[i] {
+		for i, marked := range marks {
+			if marked {
 				s.Partitions = append(s.Partitions, i)
 			}
 		}
-		out = append(out, s)
+		if s.Partitions != nil {
+			out = append(out, s)
+		}
 	}
 	return out, nil
 }
 
-func (g *Graph) add(p engine.Pattern, wanted []map[int]bool) error {
-	matched, found := 0, false
-	var last error
-	for _, n := range g.Nodes {
-		if !p.Match(n.Target.Label) {
-			continue
-		}
-		matched++
-		parts, err := n.Set.Match(p.Subset)
-		var lacks *NoDimensionError
-		switch {
-		case err != nil && p.Name != "", err != nil && !errors.As(err, &lacks):
-			last = fmt.Errorf("%s: %w", n.Target.Label, err)
-			continue
-		case err != nil:
-			continue
-		}
-		found = true
-		if wanted[n.Index] == nil {
-			wanted[n.Index] = make(map[int]bool, len(parts))
-		}
-		for _, i := range parts {
-			wanted[n.Index][i] = true
-		}
-	}
-	switch {
-	case matched == 0:
-		return g.noMatch(p)
-	case found:
-		return nil
-	case last != nil:
-		return last
-	}
-	return fmt.Errorf("%s: none of these targets is partitioned by %s", p, p.Subset[0].Dimension)
-}
-
-func (g *Graph) subtract(p engine.Pattern, wanted []map[int]bool) error {
-	matched := false
+// mark sets the marks of all that a pattern selects to value.
+func (g *Graph) mark(p engine.Pattern, marks [][]bool, value bool) error {
+	matched, found := false, false
+	var why error
 	for _, n := range g.Nodes {
 		if !p.Match(n.Target.Label) {
 			continue
@@ -94,16 +54,28 @@ func (g *Graph) subtract(p engine.Pattern, wanted []map[int]bool) error {
 		matched = true
 		parts, err := n.Set.Match(p.Subset)
 		if err != nil {
-			continue // it has none of these
+			if lacks := (*NoDimensionError)(nil); p.Name != "" || !errors.As(err, &lacks) {
+				why = fmt.Errorf("%s: %w", n.Target.Label, err)
+			}
+			continue
+		}
+		found = true
+		if marks[n.Index] == nil {
+			marks[n.Index] = make([]bool, n.Set.Len())
 		}
 		for _, i := range parts {
-			delete(wanted[n.Index], i)
+			marks[n.Index][i] = value
 		}
 	}
-	if !matched {
+	switch {
+	case !matched:
 		return g.noMatch(p)
+	case found:
+		return nil
+	case why != nil:
+		return why
 	}
-	return nil
+	return fmt.Errorf("%s: none of these targets is partitioned by %s", p, p.Subset[0].Dimension)
 }
 
 func (g *Graph) noMatch(p engine.Pattern) error {

@@ -33,8 +33,11 @@ func (e *Edge) resolve() *engine.Problem {
 	}
 	t := e.From.Set.time()
 	if in.TakeLast {
-		if t < 0 {
+		switch {
+		case t < 0:
 			return e.needsTime("take")
+		case e.dims[t].relation == fixed:
+			return &engine.Problem{Summary: "take and slice both choose the " + e.From.Set.spans[t].dimension.Name, Hint: "leave one of them out"}
 		}
 		e.dims[t].last = true
 	}

@@ -24,7 +24,6 @@ type axis struct {
 	loc       *time.Location
 	texts     []string
 	starts    []time.Time // of a time dimension: the first instant of each value, and the end of the last
-	first     int         // ordinal of the first value
 }
 
 func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
@@ -49,7 +48,6 @@ func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
 			return nil, err
 		}
 	}
-	a.first = a.ordinal(start)
 	a.starts = []time.Time{start}
 	// A partition is in the set when it has ended.
 	for next := d.Unit.Next(start); !next.After(now) && !start.After(last); start, next = next, d.Unit.Next(next) {
@@ -62,7 +60,7 @@ func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
 	return a, nil
 }
 
-// ordinal counts the dimension's values in civil time, so that positions can be added to and subtracted from.
+// ordinal counts the dimension's values in civil time, also where the axis has none.
 func (a *axis) ordinal(t time.Time) int {
 	y, m, d := t.In(a.loc).Date()
 	days := int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
@@ -82,8 +80,17 @@ func (a *axis) ordinal(t time.Time) int {
 	return days
 }
 
-// position of the value that holds t; below 0 or past the end for one that lies outside.
-func (a *axis) position(t time.Time) int { return a.ordinal(t) - a.first }
+// position of the value that holds t; below 0 or past the end for one that lies outside. Inside it is looked up, for a timezone may leave out a day.
+func (a *axis) position(t time.Time) int {
+	n := len(a.texts)
+	switch first, end := a.starts[0], a.starts[n]; {
+	case t.Before(first):
+		return a.ordinal(t) - a.ordinal(first)
+	case !t.Before(end):
+		return n + a.ordinal(t) - a.ordinal(end)
+	}
+	return sort.Search(n, func(i int) bool { return a.starts[i].After(t) }) - 1
+}
 
 // find returns the position of a value's text.
 func (a *axis) find(text string) (int, bool) {
@@ -96,7 +103,7 @@ func (a *axis) find(text string) (int, bool) {
 		return 0, false
 	}
 	i := a.position(t)
-	return i, i >= 0 && i < len(a.texts)
+	return i, i >= 0 && i < len(a.texts) && a.texts[i] == text
 }
 
 // span is a stretch of an axis: the values of one target.
@@ -233,7 +240,7 @@ func (s *Set) Match(subsets []engine.Subset) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		sel.lo[k], sel.n[k] = int32(lo), int32(max(0, hi-lo))
+		sel.lo[k], sel.n[k] = int32(lo), int32(hi-lo)
 	}
 	return slices.AppendSeq(make([]int, 0, sel.Len()), sel.All()), nil
 }
@@ -259,12 +266,13 @@ func (s *Set) dimensions() string {
 	return strings.Join(names, " and ")
 }
 
-// within gives the stretch, relative to the span, that a subset selects.
+// within gives the stretch, relative to the span, that a subset selects. One that selects nothing is an error.
 func (sp span) within(sub engine.Subset) (lo, hi int, err error) {
-	if sp.dimension.Unit == engine.NoUnit && sub.From != sub.To {
+	single := sub.From == sub.To
+	if sp.dimension.Unit == engine.NoUnit && !single {
 		return 0, 0, fmt.Errorf("%s has listed values, which have no ranges", sp.dimension.Name)
 	}
-	lo, hi = 0, sp.n
+	lo, hi = 0, sp.n-1
 	if sub.From != "" {
 		if lo, err = sp.bound(sub.From); err != nil {
 			return 0, 0, err
@@ -274,15 +282,15 @@ func (sp span) within(sub engine.Subset) (lo, hi int, err error) {
 		if hi, err = sp.bound(sub.To); err != nil {
 			return 0, 0, err
 		}
-		hi++
 	}
-	if sub.From == sub.To && (lo < 0 || lo >= sp.n) {
-		return 0, 0, fmt.Errorf("there is no %s %s: %s", sp.dimension.Name, sub.From, sp.describe())
-	}
-	if lo > hi {
+	if lo > hi && sub.From != "" && sub.To != "" {
 		return 0, 0, fmt.Errorf("%s: the first value lies after the last", sub)
 	}
-	return max(lo, 0), min(hi, sp.n), nil
+	if lo, hi = max(lo, 0), min(hi, sp.n-1); lo > hi || single && sp.texts[sp.from+lo] != sub.From {
+		_, wanted, _ := strings.Cut(sub.String(), "=")
+		return 0, 0, fmt.Errorf("there is no %s %s: %s", sp.dimension.Name, wanted, sp.describe())
+	}
+	return lo, hi + 1, nil
 }
 
 // bound finds the position of a text relative to the span; of a time dimension it may lie outside.

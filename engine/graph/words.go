@@ -93,7 +93,10 @@ func (e *Edge) windowWords(k int) string {
 	}
 	switch {
 	case w.FromStart:
-		return fmt.Sprintf("all %ss up to %s", name, shifted(w.To, name, last))
+		if first != last {
+			last = "the last " + name + " of the " + e.To.Set.spans[m.consumer].dimension.Name
+		}
+		return fmt.Sprintf("all %s up to %s", plural(name), shifted(w.To, name, last))
 	case w.From == w.To && first == last:
 		return shifted(w.From, name, first)
 	case w.To == 0 && first == last && m.relation == same:
@@ -113,17 +116,23 @@ func shifted(n int, name, what string) string {
 	return what
 }
 
-// count writes a number with its noun: names of dimensions are nouns in the singular.
+// count writes a number with its noun.
 func count(n int, name string) string {
-	switch {
-	case n == 1:
+	if n == 1 {
 		return "1 " + name
-	case strings.HasSuffix(name, "y") && !strings.HasSuffix(name, "ay") && !strings.HasSuffix(name, "ey"):
-		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(name, "y"))
-	case strings.HasSuffix(name, "s") || strings.HasSuffix(name, "x"):
-		return fmt.Sprintf("%d %ses", n, name)
 	}
-	return fmt.Sprintf("%d %ss", n, name)
+	return fmt.Sprintf("%d %s", n, plural(name))
+}
+
+// plural of a dimension's name, which is a noun in the singular.
+func plural(name string) string {
+	switch {
+	case strings.HasSuffix(name, "y") && !strings.HasSuffix(name, "ay") && !strings.HasSuffix(name, "ey"):
+		return strings.TrimSuffix(name, "y") + "ies"
+	case strings.HasSuffix(name, "s") || strings.HasSuffix(name, "x"):
+		return name + "es"
+	}
+	return name + "s"
 }
 
 // Describe says in words how a target is cut: "14 partitions by day (2017-06-01 to 2017-06-14)".
@@ -131,13 +140,17 @@ func (s *Set) Describe() string {
 	if len(s.spans) == 0 {
 		return "one partition"
 	}
+	words := fmt.Sprintf("%s by %s", count(s.size, "partition"), s.dimensions())
 	var ranges []string
 	for _, sp := range s.spans {
-		if sp.n > 0 && sp.dimension.Unit != engine.NoUnit {
-			ranges = append(ranges, sp.texts[sp.from]+" to "+sp.texts[sp.from+sp.n-1])
-		} else if sp.n > 0 {
+		switch {
+		case sp.n == 0:
+			return words
+		case sp.dimension.Unit == engine.NoUnit:
 			ranges = append(ranges, count(sp.n, "value"))
+		default:
+			ranges = append(ranges, sp.texts[sp.from]+" to "+sp.texts[sp.from+sp.n-1])
 		}
 	}
-	return fmt.Sprintf("%s by %s (%s)", count(s.size, "partition"), s.dimensions(), strings.Join(ranges, ", "))
+	return fmt.Sprintf("%s (%s)", words, strings.Join(ranges, ", "))
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -280,11 +281,15 @@ func (v *View) Save() error {
 // sortedPlaces gives a state its one encoding.
 func sortedPlaces(m map[string]shown) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Paths lists where a target's outputs lie at a partition, relative to the root.
+// Paths lists where a target's outputs lie at a partition, relative to the root: the file of a one-file output, else the folder.
 func Paths(t *engine.Target, p engine.Partition) []string {
 	out := places(t, p)
 	for k, at := range out {
-		out[k] = filepath.ToSlash(filepath.Join(Dir, at))
+		name := ""
+		if t.Outputs[k].Shape == engine.OneFile {
+			name = path.Base(t.Outputs[k].Path)
+		}
+		out[k] = path.Join(Dir, filepath.ToSlash(at), name)
 	}
 	return out
 }

@@ -115,7 +115,8 @@ func (b *build) prepare(n *graph.Node) {
 
 func (b *build) markProducers(n *graph.Node) {
 	wanted := b.nodes[n.Index].wanted
-	var last graph.SelectionKey
+	last := make([]graph.SelectionKey, len(n.Edges)) // consumers in a row often read the same
+	seen := false
 	for i := len(wanted) - 1; i >= 0; i-- { // an own label is read backwards in time
 		if !wanted[i] {
 			continue
@@ -123,21 +124,22 @@ func (b *build) markProducers(n *graph.Node) {
 		if isJob(n) {
 			b.counts.Total++
 		}
-		for _, e := range n.Edges {
+		for k, e := range n.Edges {
 			if e == nil {
 				continue
 			}
-			b.prepare(e.From)
 			selection := e.Inputs(i)
-			if key := selection.Key(); len(n.Edges) == 1 && key == last {
+			key := selection.Key()
+			if seen && key == last[k] {
 				continue
-			} else {
-				last = key
 			}
+			last[k] = key
+			b.prepare(e.From)
 			for j := range selection.All() {
 				b.nodes[e.From.Index].wanted[j] = true
 			}
 		}
+		seen = true
 	}
 }
 
@@ -170,9 +172,24 @@ func (b *build) edgesFrom(n *graph.Node) (from []*graph.Node) {
 func (b *build) decideInOrder(n *graph.Node) {
 	for i, wanted := range b.nodes[n.Index].wanted {
 		if wanted && !b.wait(n, i) {
-			b.settle(n, i, b.workers[0].Decide(n, i))
+			b.settle(n, i, b.decide(b.workers[0], n, i))
 		}
 	}
+}
+
+// decision is the state of an action and what there is to record of it although no job runs.
+type decision struct {
+	state  engine.State
+	record *record
+}
+
+// decide runs on several goroutines at once; only settle changes the build.
+func (b *build) decide(w *plan.Worker, n *graph.Node, i int) decision {
+	d := decision{state: w.Decide(n, i)}
+	if d.state == engine.Fresh {
+		d.record = b.upToDate(n, i)
+	}
+	return d
 }
 
 // decideNode splits the partitions of a node among the workers.
@@ -183,20 +200,20 @@ func (b *build) decideNode(n *graph.Node) {
 			ready = append(ready, i)
 		}
 	}
-	states := make([]engine.State, len(ready))
+	decisions := make([]decision, len(ready))
 	var wg sync.WaitGroup
 	size := (len(ready) + len(b.workers) - 1) / len(b.workers)
 	for k, w := range b.workers {
 		from, to := min(k*size, len(ready)), min((k+1)*size, len(ready))
 		wg.Go(func() {
 			for at := from; at < to; at++ {
-				states[at] = w.Decide(n, ready[at])
+				decisions[at] = b.decide(w, n, ready[at])
 			}
 		})
 	}
 	wg.Wait()
 	for at, i := range ready {
-		b.settle(n, i, states[at])
+		b.settle(n, i, decisions[at])
 	}
 }
 
@@ -235,15 +252,15 @@ func (b *build) setPending(n *graph.Node, i int, pending int32) {
 }
 
 // settle moves a decided action on.
-func (b *build) settle(n *graph.Node, i int, state engine.State) {
+func (b *build) settle(n *graph.Node, i int, d decision) {
 	id := n.Base + graph.ActionID(i)
-	switch state {
+	switch d.state {
 	case engine.Fresh, engine.Frozen:
 		b.transition(n, i, done)
 		if isJob(n) {
 			b.counts.UpToDate++
 		}
-		b.recorder.keep(b.upToDate(n, i))
+		b.recorder.keep(d.record)
 	case engine.Stale, engine.Failed:
 		if err := b.decider.Problem(id); err != nil {
 			b.transition(n, i, failed)
@@ -375,7 +392,7 @@ func (b *build) wake(ctx context.Context, n *graph.Node, i int) {
 				continue
 			}
 			if r.pending[k]--; r.pending[k] == 0 {
-				b.settle(e.To, k, b.workers[0].Decide(e.To, k))
+				b.settle(e.To, k, b.decide(b.workers[0], e.To, k))
 				if r.phase[k].finished() {
 					b.wake(ctx, e.To, k)
 				}

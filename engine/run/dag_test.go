@@ -173,30 +173,53 @@ type outcome struct {
 	ran   int
 }
 
-func (p *pipeline) build(t *testing.T, store string, jobs int) outcome {
+func (p *pipeline) config(t *testing.T, store string) Config {
 	t.Helper()
-	g, problems := graph.New(p.workspace(store), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
+	now := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	g, problems := graph.New(p.workspace(store), now)
 	if engine.HasErrors(problems) {
 		t.Fatalf("graph: %v", problems)
 	}
-	config := Config{Root: p.root, Graph: g, Now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), Version: "test", PathEnv: os.Getenv("PATH")}
+	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH")}
+}
+
+// make builds what is selected and returns how many jobs ran.
+func (p *pipeline) make(t *testing.T, config Config, selected []graph.Selected, jobs int) int {
+	t.Helper()
 	s, err := Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, problem := g.Select([]engine.Pattern{{Below: true}})
-	if problem != nil {
-		t.Fatal(problem)
-	}
-	summary, err := s.Build(context.Background(), all, Options{Jobs: jobs, Events: silent{}})
+	summary, err := s.Build(context.Background(), selected, Options{Jobs: jobs, Events: silent{}})
 	if err != nil || len(summary.Failures) > 0 {
 		t.Fatalf("build: %v %+v", err, summary.Failures)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return summary.Ran
+}
+
+// some builds one partition of one target, with what it needs.
+func (p *pipeline) some(t *testing.T, store string) int {
+	t.Helper()
+	config := p.config(t, store)
+	n := config.Graph.Nodes[p.r.IntN(len(config.Graph.Nodes))]
+	return p.make(t, config, []graph.Selected{{Node: n, Partitions: []int{p.r.IntN(n.Set.Len())}}}, 2)
+}
+
+func (p *pipeline) build(t *testing.T, store string, jobs int) outcome {
+	t.Helper()
+	config := p.config(t, store)
+	g := config.Graph
+	all, problem := g.Select([]engine.Pattern{{Below: true}})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	o := outcome{trees: map[string]cache.TreeDigest{}, keys: map[cache.ActionKey]bool{}, ran: p.make(t, config, all, jobs)}
 	config.ReadOnly = true
-	if s, err = Open(config); err != nil {
+	s, err := Open(config)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
@@ -204,7 +227,6 @@ func (p *pipeline) build(t *testing.T, store string, jobs int) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := outcome{trees: map[string]cache.TreeDigest{}, keys: map[cache.ActionKey]bool{}, ran: summary.Ran}
 	for _, n := range g.Nodes {
 		for i := range n.Set.Len() {
 			if state := d.State(n, i); state != engine.Fresh {
@@ -237,7 +259,12 @@ func TestRandomPipelines(t *testing.T) {
 			built := map[cache.ActionKey]bool{}
 			states := []treeState{p.state()}
 			for step := range 4 {
+				before := 0
+				if p.r.IntN(2) == 0 {
+					before = p.some(t, store)
+				}
 				got := p.build(t, store, 1+int(seed+uint64(step))%3)
+				got.ran += before
 				want := p.build(t, filepath.Join(t.TempDir(), "clean"), 2)
 				compareTrees(t, got, want)
 				stale := 0

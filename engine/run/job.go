@@ -15,6 +15,7 @@ import (
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/source"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
 // prepared is all that a job needs, so that it can run on its own.
@@ -97,6 +98,9 @@ func (s *Session) execute(ctx, kill context.Context, id graph.ActionID, p *prepa
 		r.outcome.Ended, r.outcome.Wall, r.outcome.Rows = time.Now(), r.run.Wall, rows(r.result.Outputs)
 		for _, o := range r.result.Outputs {
 			r.outcome.Bytes += o.Bytes
+		}
+		if placed := (*duckdb.ProblemError)(nil); errors.As(r.err, &placed) {
+			r.outcome.Problem = &placed.Problem
 		}
 		if r.err != nil && ctx.Err() == nil && len(r.evicted) == 0 {
 			r.run.Failure = r.err.Error()

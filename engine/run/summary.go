@@ -15,6 +15,9 @@ func (b *build) summary(wall time.Duration, interrupted bool) Summary {
 	waitFor := b.blockedBy()
 	slices.Sort(b.failures)
 	for _, id := range slices.Compact(b.failures) {
+		if n, i := b.s.Graph.Action(id); waitFor[id] == 0 && b.decider.State(n, i) == engine.MissingState && !b.nodes[n.Index].asked {
+			continue // nobody minds
+		}
 		s.Failures = append(s.Failures, b.failure(id, waitFor[id]))
 	}
 	for _, n := range b.s.Graph.Nodes {

@@ -4,9 +4,10 @@ import "strings"
 
 // Function is what the engine's catalog says about a function's name.
 type Function struct {
-	Unstable  bool // one of its overloads need not give the same value twice
+	Scalar    bool // callable in expressions; aggregates are too
+	Table     bool // callable in FROM
 	Aggregate bool
-	Table     bool     // only callable in FROM
+	Unstable  bool     // one of its overloads need not give the same value twice
 	Calls     []string // of a macro: the names in its definition
 }
 
@@ -21,7 +22,7 @@ const (
 // denied are functions whose value does not follow from their arguments alone, and those that reach out of the statement. The engine's own flags miss
 // some of them, so the list holds all that are known.
 var denied = index(map[string]string{
-	hintTime: `ago age current_date current_localtime current_localtimestamp current_time current_timestamp get_current_time get_current_timestamp
+	hintTime: `ago current_date current_localtime current_localtimestamp current_time current_timestamp get_current_time get_current_timestamp
 		localtime localtimestamp now pg_conf_load_time pg_postmaster_start_time today transaction_timestamp`,
 	hintRandom: `gen_random_uuid random setseed uuid uuidv4 uuidv7`,
 	hintState: `current_catalog current_connection_id current_database current_query current_query_id current_role current_schema
@@ -69,6 +70,12 @@ var exactOnIntegers = set(`sum avg mean`)
 
 // listAggregates call the aggregate that their second argument names.
 var listAggregates = set(`list_aggr list_aggregate array_aggr array_aggregate aggregate`)
+
+// collectors make a list of their argument's values; sorters put a list's elements in an order that follows from them alone.
+var (
+	collectors = set(`list array_agg`)
+	sorters    = set(`list_sort array_sort list_reverse_sort array_reverse_sort`)
+)
 
 func set(names string) map[string]bool {
 	m := map[string]bool{}

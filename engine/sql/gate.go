@@ -32,8 +32,8 @@ type Report struct {
 	Serial bool
 	// Sums are calls whose value can depend on that order unless their argument is an integer: the places of their names.
 	Sums []Token
-	// Inputs are the names of the inputs that it reads, as written.
-	Inputs []string
+	// Inputs are the places where it reads inputs. Text is an input's name.
+	Inputs []Token
 	// Orders are the terms of the statement's own ORDER BY.
 	Orders []Order
 }
@@ -127,7 +127,8 @@ func paramHint(declared []string) string {
 
 // Suggest is the name that was probably meant, or "".
 func Suggest(name string, names []string) string {
-	best, distance := "", 1+max(1, len(name)/3)
+	best, distance := "", 1+max(1, (len(name)+1)/2)
+	distance = min(distance, 4)
 	for _, n := range slices.Sorted(slices.Values(names)) {
 		if d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(n), nil); d < distance {
 			best, distance = n, d
@@ -339,7 +340,7 @@ func (g *gate) table(n object, s scope) {
 			cmp.Or(g.inputHint(name), "a target reads its inputs and nothing else, by their names alone"))
 	case known:
 		if !with {
-			g.report.Inputs = append(g.report.Inputs, name)
+			g.report.Inputs = append(g.report.Inputs, Token{Text: name, Kind: at.Kind, Offset: at.Offset, Len: at.Len})
 		}
 	case at.Kind == String || strings.ContainsAny(name, "./*\\:"):
 		g.refuse(n, fmt.Sprintf("a file can't be read by its path: %q", name), hintFile)
@@ -429,7 +430,16 @@ func (g *gate) call(n object) {
 	if !g.allowed(n, name) {
 		return
 	}
+	if n["export_state"] == true {
+		g.refuse(n, "EXPORT_STATE is not allowed: it shows the engine's state", "write the aggregate's value")
+	}
 	children := list(n, "children")
+	if sorters[name] && len(children) > 0 {
+		// The parser writes list(x ORDER BY x) like this too.
+		if inner, _ := children[0].(object); inner != nil {
+			inner[sortedKey] = true
+		}
+	}
 	if listAggregates[name] {
 		g.listAggregate(n, children)
 		return
@@ -442,10 +452,17 @@ func (g *gate) call(n object) {
 	}
 }
 
+// sortedKey marks, in the tree, an expression whose list is sorted as soon as it is made.
+const sortedKey = "\x00sorted"
+
 func dig2(n object, key string) object { m, _ := n[key].(object); return m }
 
 func (g *gate) callsAggregate(name string) bool {
-	return slices.ContainsFunc(g.names.Functions[name].Calls, func(c string) bool { return g.names.Functions[c].Aggregate })
+	calls := g.names.Functions[name].Calls
+	if slices.ContainsFunc(calls, func(c string) bool { return listAggregates[c] }) {
+		return false
+	}
+	return slices.ContainsFunc(calls, func(c string) bool { return g.names.Functions[c].Aggregate })
 }
 
 // allowed refuses functions that are not there or must not be called.
@@ -454,7 +471,7 @@ func (g *gate) allowed(n object, name string) bool {
 		g.refuse(n, name+"() is not allowed: "+because(hint), hint)
 		return false
 	}
-	if _, ok := g.names.Functions[name]; ok || syntaxFunctions[name] {
+	if g.names.Functions[name].Scalar || syntaxFunctions[name] {
 		return true
 	}
 	if _, ok := windowOnly[name]; ok {
@@ -462,7 +479,7 @@ func (g *gate) allowed(n object, name string) bool {
 	}
 	var known []string
 	for f, what := range g.names.Functions {
-		if _, no := refusal(f, g.names.Functions); !no && !what.Table {
+		if _, no := refusal(f, g.names.Functions); !no && what.Scalar {
 			known = append(known, f)
 		}
 	}
@@ -500,7 +517,7 @@ func (g *gate) listAggregate(n object, children []any) {
 
 func (g *gate) aggregate(n object, name string, children, orders []any) {
 	switch {
-	case exact[name], ordersAll(children, orders):
+	case exact[name], ordersAll(children, orders), collectors[name] && n[sortedKey] == true:
 	case exactOnIntegers[name] && !textArgument(children):
 		g.report.Sums = append(g.report.Sums, g.place(n))
 	default:

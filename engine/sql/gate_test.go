@@ -19,7 +19,7 @@ const tree = `{"error":false,"statements":[{"node":{"type":"SELECT_NODE","modifi
 
 func TestInspectTree(t *testing.T) {
 	src := "SELECT now() FROM plyas p, (SELECT sum(x) FROM plays)"
-	names := Names{Inputs: []string{"plays"}, Functions: map[string]Function{"now": {Unstable: true}, "sum": {Aggregate: true}}}
+	names := Names{Inputs: []string{"plays"}, Functions: map[string]Function{"now": {Scalar: true, Unstable: true}, "sum": {Scalar: true, Aggregate: true}}}
 	r, err := Inspect(src, []byte(tree), names)
 	if err != nil {
 		t.Fatal(err)

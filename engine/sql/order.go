@@ -27,14 +27,15 @@ func (g *gate) window(n object) {
 	}
 }
 
+// windowAggregate judges an aggregate with OVER. A frame of ROWS ends between rows that tie, one of RANGE or GROUPS does not.
 func (g *gate) windowAggregate(n object, name string) {
-	frame := text(n, "start") + text(n, "end")
-	if strings.Contains(frame, "_ROWS") && !strings.HasPrefix(name, "count") {
+	if strings.Contains(text(n, "start")+text(n, "end"), "_ROWS") {
 		g.report.Serial = true
+		if len(list(n, "orders")) == 0 {
+			g.warn(g.place(n), name+"() over ROWS goes by the order of rows, and there is no ORDER BY", hintTies)
+		}
 	}
-	if !exact[name] || text(n, "exclude_clause") == "CURRENT_ROW" {
-		g.aggregate(n, name, list(n, "children"), list(n, "arg_orders"))
-	}
+	g.aggregate(n, name, list(n, "children"), list(n, "arg_orders"))
 }
 
 // selectNode judges LIMIT and DISTINCT ON, which choose rows by their order.

@@ -84,8 +84,3 @@ func FuzzTokens(f *testing.F) {
 		}
 	})
 }
-
-// Seeds are statements that a fuzzer begins with.
-var Seeds = []string{"SELECT 1", "select a.b, c::int from t -- end", "'a'\n'b'", "'a' -- c\n 'b'", "e'a\\'b' $$x$$ $t$ $t$ $day", "1_000 1.5e-3 .5 2..3", "a<-1 b@-1 c*/**/d",
-	"\u00a0é\u3000x\ufeff", "[x for x in l] {'a':1} l[1:-1] #1 ?", "select * exclude (a) from t where x !~~* 'y' and z ** 2 // 3 % 4 <> 1", "with a as (select 1) from a",
-	"select lambda x: x + 1, x -> x, COLUMNS('a.*'), a.b.c(d), interval 1 day, date '2017-06-15', x'ab', b'01', n'c', \"a\"\"b\""}

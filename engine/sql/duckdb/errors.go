@@ -33,10 +33,10 @@ func (f *failure) Error() string {
 	return summary
 }
 
-// failure makes sense of an error that the driver returned. An interruption is the context's own error.
+// failure makes sense of an error that the driver returned. After an interruption it is the context's own.
 func (s *session) failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ctx.Err()
 	}
 	text := err.Error()
 	f := &failure{Kind: "Other", Message: text}

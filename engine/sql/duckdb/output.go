@@ -154,13 +154,16 @@ var (
 
 // unfit says what to write instead where a format would change a value of the type, or can't hold it.
 func (w *writer) unfit(typ string) string {
+	if w.output.Format == engine.Opaque {
+		return "end the output's path in .parquet, .csv, .ndjson or .jsonl"
+	}
 	has := func(t string) bool { return regexp.MustCompile(`\b` + t + `\b`).MatchString(typ) }
 	lossy := map[engine.Format][]string{
 		engine.Parquet: {"INTERVAL", "BIT", "UNION", "BIGNUM", "TIME WITH TIME ZONE"},
 		engine.CSV:     {"UNION"},
 		engine.NDJSON:  {"BLOB", "BIT", "UNION", "BIGNUM"},
 	}[w.output.Format]
-	if slices.ContainsFunc(lossy, has) {
+	if slices.ContainsFunc(lossy, has) || w.output.Format == engine.NDJSON && manyDigits(typ) {
 		return lossyText
 	}
 	if w.output.Format == engine.CSV && nested.MatchString(decimal.ReplaceAllString(typ, "")) && !strings.HasPrefix(typ, "ENUM(") {

@@ -141,7 +141,7 @@ func (w *writer) cutText(ctx context.Context) error {
 			size += int64(len(row))
 			_, writeErr = p.Write(row)
 			if n%4096 == 0 && ctx.Err() != nil {
-				writeErr = context.Cause(ctx)
+				writeErr = ctx.Err()
 			} else if writeErr == nil {
 				row, err = r.next()
 			}

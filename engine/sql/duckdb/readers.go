@@ -44,7 +44,40 @@ func (s *session) parquetScan(ctx context.Context, t *Table, files []file) ([]sc
 			}
 		}
 	}
-	return []scan{{call: readParquet(files, len(alike) > 1), columns: columns, files: files}}, nil
+	sc := scan{call: readParquet(files, len(alike) > 1), columns: columns, files: files}
+	if len(alike) == 1 {
+		sc.full, err = s.full(ctx, t, files)
+	}
+	return []scan{sc}, err
+}
+
+// full learns from the files' footers that what is declared NOT NULL has a value in each row. Without a proof, false, each value is looked at when it is
+// read, which keeps the engine from skipping what a filter leaves out.
+func (s *session) full(ctx context.Context, t *Table, files []file) (bool, error) {
+	var names []string
+	for _, c := range t.Columns {
+		if c.NotNull {
+			names = append(names, strings.ToLower(c.Name))
+		}
+	}
+	if len(names) == 0 {
+		return true, nil
+	}
+	rows, err := s.texts(ctx, `SELECT path_in_schema, CAST(sum(stats_null_count) AS BIGINT), count(*) - count(stats_null_count) FROM parquet_metadata([`+paths(files)+`])
+		WHERE lower(path_in_schema) IN (`+quoteAll(names)+`) GROUP BY ALL ORDER BY ALL`)
+	if err != nil {
+		return false, err
+	}
+	proved := 0
+	for _, r := range rows {
+		if r[2] == "0" && r[1] != "0" {
+			return false, t.problem(fmt.Sprintf("column %q is declared NOT NULL, and %s rows have no value there", r[0], r[1]), "")
+		}
+		if r[2] == "0" {
+			proved++
+		}
+	}
+	return proved == len(names), nil
 }
 
 // schemas returns one file for each of the schemas that occur, the first file's first.
@@ -52,8 +85,16 @@ func (s *session) schemas(ctx context.Context, files []file) ([]file, error) {
 	if len(files) == 1 {
 		return files, nil
 	}
-	rows, err := s.texts(ctx, `SELECT file_name, md5(string_agg(concat_ws(chr(31), name, type, duckdb_type, num_children), chr(30)))
-		FROM parquet_schema([`+paths(files)+`]) GROUP BY file_name`)
+	once := map[string]bool{}
+	var distinct []file
+	for _, f := range files {
+		if !once[f.path] {
+			once[f.path] = true
+			distinct = append(distinct, f)
+		}
+	}
+	rows, err := s.texts(ctx, `SELECT file_name, md5(string_agg(concat_ws(chr(31), name, type, duckdb_type, num_children), chr(30) ORDER BY column_id))
+		FROM parquet_schema([`+paths(distinct)+`]) WHERE column_id > 0 GROUP BY file_name`)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +104,7 @@ func (s *session) schemas(ctx context.Context, files []file) ([]file, error) {
 	}
 	seen := map[string]bool{}
 	var out []file
-	for _, f := range files {
+	for _, f := range distinct {
 		if shape := shapes[f.path]; !seen[shape] {
 			seen[shape] = true
 			out = append(out, f)

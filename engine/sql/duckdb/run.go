@@ -113,7 +113,7 @@ func (j *job) run(ctx context.Context, st Statement, report *dpbsql.Report) (*Ou
 		return nil, err
 	}
 	w.session = s
-	if err := j.prepare(ctx, s, report, w.files()); err != nil {
+	if err := j.prepare(ctx, s, st.Source, report, w.files()); err != nil {
 		return nil, err
 	}
 	if err := w.bind(ctx); err != nil {
@@ -133,15 +133,18 @@ func (j *job) run(ctx context.Context, st Statement, report *dpbsql.Report) (*Ou
 }
 
 // prepare confines the session to the files of the inputs that the statement reads and makes their views.
-func (j *job) prepare(ctx context.Context, s *session, report *dpbsql.Report, outputs []string) error {
+func (j *job) prepare(ctx context.Context, s *session, st *engine.Statement, report *dpbsql.Report, outputs []string) error {
 	files := slices.Clone(outputs)
+	read := map[*Table]dpbsql.Token{}
 	var tables []*Table
 	for i := range j.Inputs {
 		t := &j.Inputs[i]
-		if !slices.ContainsFunc(report.Inputs, func(n string) bool { return strings.EqualFold(n, t.Name) }) {
+		first := slices.IndexFunc(report.Inputs, func(n dpbsql.Token) bool { return strings.EqualFold(n.Text, t.Name) })
+		if first < 0 {
 			continue
 		}
 		tables = append(tables, t)
+		read[t] = report.Inputs[first]
 		for _, p := range t.Parts {
 			files = append(files, p.Files...)
 			for _, f := range p.Files {
@@ -157,10 +160,24 @@ func (j *job) prepare(ctx context.Context, s *session, report *dpbsql.Report, ou
 	}
 	for _, t := range tables {
 		if err := s.view(ctx, t); err != nil {
-			return err
+			return t.unreadable(err, st, read[t])
 		}
 	}
 	return nil
+}
+
+// unreadable gives an error about an input the place where the statement reads it.
+func (t *Table) unreadable(err error, st *engine.Statement, where dpbsql.Token) error {
+	var f *failure
+	if errors.As(err, &f) {
+		summary, detail := f.split()
+		err = &ProblemError{engine.Problem{Summary: fmt.Sprintf("input %q can't be read: %s", t.Name, summary), Detail: detail}}
+	}
+	var p *ProblemError
+	if errors.As(err, &p) && p.Range.File == "" {
+		p.Range = dpbsql.Place(st, where.Offset, where.Len)
+	}
+	return err
 }
 
 // describe is what messages call a file of an input.

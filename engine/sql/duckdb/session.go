@@ -10,18 +10,13 @@ import (
 	"sync"
 
 	driver "github.com/duckdb/duckdb-go/v2"
+	"github.com/duckdb/duckdb-go/v2/mapping"
 
 	dpbsql "github.com/dpb-build/dpb/engine/sql"
 )
 
 // Version is the engine's version, as it enters keys.
-func Version() string {
-	p, err := planner()
-	if err != nil {
-		return ""
-	}
-	return p.version
-}
+func Version() string { return mapping.LibraryVersion() }
 
 // session is one in-memory instance with one connection.
 type session struct {
@@ -111,8 +106,8 @@ func (s *session) texts(ctx context.Context, query string, args ...any) ([][]str
 
 // plan is what the gate asks of the engine: the trees of statements and the catalog of functions. No data is near it.
 type plan struct {
+	mu        sync.Mutex // the session has one connection
 	session   *session
-	version   string
 	functions map[string]dpbsql.Function
 }
 
@@ -136,11 +131,6 @@ var planner = sync.OnceValues(func() (*plan, error) {
 })
 
 func (p *plan) load(ctx context.Context) error {
-	version, err := p.session.texts(ctx, "SELECT version()")
-	if err != nil {
-		return err
-	}
-	p.version = version[0][0]
 	rows, err := p.session.texts(ctx, `SELECT lower(function_name), function_type, coalesce(stability, 'CONSISTENT'), coalesce(macro_definition, '')
 		FROM duckdb_functions() WHERE function_type <> 'pragma'`)
 	if err != nil {
@@ -149,10 +139,14 @@ func (p *plan) load(ctx context.Context) error {
 	p.functions = map[string]dpbsql.Function{}
 	for _, r := range rows {
 		f := p.functions[r[0]]
-		f.Aggregate = f.Aggregate || r[1] == "aggregate"
-		f.Table = f.Table || strings.HasPrefix(r[1], "table")
-		f.Unstable = f.Unstable || r[2] != "CONSISTENT"
-		f.Calls = append(f.Calls, words(r[3])...)
+		if strings.HasPrefix(r[1], "table") {
+			f.Table = true
+		} else {
+			f.Scalar = true
+			f.Aggregate = f.Aggregate || r[1] == "aggregate"
+			f.Unstable = f.Unstable || r[2] != "CONSISTENT"
+			f.Calls = append(f.Calls, words(r[3])...)
+		}
 		p.functions[r[0]] = f
 	}
 	return nil
@@ -172,6 +166,8 @@ func words(definition string) []string {
 
 // tree is a statement's syntax tree, as JSON.
 func (p *plan) tree(ctx context.Context, text string) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	rows, err := p.session.texts(ctx, "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)", text)
 	if err != nil {
 		return nil, err

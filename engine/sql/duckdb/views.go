@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ type scan struct {
 	call    string
 	columns []engine.Column // what it gives, as the files have it
 	files   []file
+	full    bool   // of Parquet: what is declared NOT NULL was found to have a value in each row
 	typed   string // of text: a call that reads each column as its type, and so tells the line of what is none
 }
 
@@ -83,7 +85,7 @@ func (s *session) spelling(ctx context.Context, typ string) (string, error) {
 	return rows[0][1], nil
 }
 
-// problem is a problem with an input. It has no place here: the caller knows where the input is declared.
+// problem is a problem with an input. Where a statement reads it is added later.
 func (t *Table) problem(what, hint string) error {
 	return &ProblemError{engine.Problem{Summary: fmt.Sprintf("input %q: %s", t.Name, what), Hint: hint}}
 }
@@ -103,13 +105,19 @@ func (s *session) scans(ctx context.Context, t *Table, declared map[string]strin
 	if len(files) == 0 {
 		return nil, nil
 	}
-	if t.Format == engine.Parquet {
+	switch {
+	case t.Format == engine.Opaque:
+		return nil, t.problem("its files are no table", "SQL reads .parquet, .csv, .ndjson and .jsonl, the last three also with .gz or .zst")
+	case t.Format == engine.Parquet:
 		return s.parquetScan(ctx, t, files)
-	}
-	if len(t.Columns) == 0 {
+	case len(t.Columns) == 0:
 		return nil, s.undeclared(ctx, t, files[0].path)
-	}
-	if t.Format == engine.NDJSON {
+	case t.Format == engine.NDJSON:
+		for _, c := range t.Columns {
+			if manyDigits(declared[strings.ToLower(c.Name)]) {
+				return nil, t.problem(fmt.Sprintf("column %q is %s, and numbers in NDJSON are read with 15 digits", c.Name, c.Type), "declare it DOUBLE or DECIMAL(15, …)")
+			}
+		}
 		return []scan{{call: readJSON(files, asText(t.Columns, declared), t.Compression), columns: t.Columns, files: files,
 			typed: readJSON(files, t.Columns, t.Compression)}}, nil
 	}
@@ -182,7 +190,7 @@ func (t *Table) selectList(sc scan, declared map[string]string) (string, error) 
 	}
 	var items []string
 	for _, c := range shown {
-		item, err := t.item(*column(sc.columns, c.Name), declared[strings.ToLower(c.Name)])
+		item, err := t.item(*column(sc.columns, c.Name), declared[strings.ToLower(c.Name)], sc.full)
 		if err != nil {
 			return "", err
 		}
@@ -199,7 +207,7 @@ func (t *Table) selectList(sc scan, declared map[string]string) (string, error) 
 }
 
 // item is one column of the data, as it was declared to be.
-func (t *Table) item(c engine.Column, declared string) (string, error) {
+func (t *Table) item(c engine.Column, declared string, full bool) (string, error) {
 	text, promised := name(c.Name), column(t.Columns, c.Name)
 	if promised == nil {
 		return text, nil
@@ -214,7 +222,7 @@ func (t *Table) item(c engine.Column, declared string) (string, error) {
 	if t.Format != engine.Parquet && dpbsql.IsInteger(declared) {
 		text = t.integer(text, declared)
 	}
-	if promised.NotNull {
+	if promised.NotNull && !full {
 		text = fmt.Sprintf("coalesce(%s, error(%s))", text,
 			quote(fmt.Sprintf("input %q: column %q is declared NOT NULL, and a row has no value there", t.Name, c.Name)))
 	}
@@ -224,9 +232,16 @@ func (t *Table) item(c engine.Column, declared string) (string, error) {
 // integer reads a text as an integer. The engine's own readers would make 2 of 1.5 and say nothing.
 func (t *Table) integer(column, typ string) string {
 	wrong := fmt.Sprintf("error(%s || %s)", quote(fmt.Sprintf("input %q: column %s is %s, and a row has ", t.Name, column, typ)), column)
-	exact := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38, 9))", column)
+	exact := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38, 18))", column)
 	return fmt.Sprintf(`CASE WHEN (contains(%[1]s, '.') OR contains(%[1]s, 'e') OR contains(%[1]s, 'E')) AND %[2]s IS DISTINCT FROM trunc(%[2]s) THEN %[3]s
 		ELSE coalesce(TRY_CAST(%[1]s AS %[4]s), CASE WHEN %[1]s IS NOT NULL THEN %[3]s END) END`, column, exact, wrong, typ)
+}
+
+var digits = regexp.MustCompile(`\bDECIMAL\((\d+),`)
+
+// manyDigits says whether a type has decimals that a double can't hold, which is what the engine's reader of JSON makes of every fraction.
+func manyDigits(typ string) bool {
+	return slices.ContainsFunc(digits.FindAllStringSubmatch(typ, -1), func(m []string) bool { return len(m[1]) > 1 && m[1] > "15" })
 }
 
 // asText makes texts of the integers among columns, for integer to read.

@@ -1,0 +1,182 @@
+package disk
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dpb-build/dpb/cache"
+)
+
+// later is a clock that is ahead by so much that no file looks new.
+func later() time.Time { return time.Now().Add(time.Hour) }
+
+func digest(t *testing.T, c *StatCache, name string) cache.Digest {
+	t.Helper()
+	d, info, err := c.Digest(name)
+	if err != nil || !info.Mode().IsRegular() {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// mark makes what the cache remembers of a file recognizable.
+func mark(t *testing.T, c *StatCache, name string) {
+	t.Helper()
+	e, ok := c.entries[name]
+	if !ok {
+		t.Fatalf("%s is not remembered", name)
+	}
+	e.Digest = cache.Digest{1}
+	c.entries[name] = e
+}
+
+func TestStatCacheRemembers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name, saved := write(t, filepath.Join(dir, "a"), "content"), filepath.Join(dir, "new", "files")
+	c := OpenStatCache(saved)
+	c.now = later
+	if digest(t, c, name) != cache.Sum([]byte("content")) {
+		t.Error("wrong digest")
+	}
+	mark(t, c, name)
+	if digest(t, c, name) != (cache.Digest{1}) {
+		t.Error("the file was read again")
+	}
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if digest(t, OpenStatCache(saved), name) != (cache.Digest{1}) {
+		t.Error("the next process read the file again")
+	}
+}
+
+// TestStatCacheNotices a change of the content, whatever else stays as it was.
+func TestStatCacheNotices(t *testing.T) {
+	t.Parallel()
+	when := time.Date(2017, 6, 1, 0, 0, 0, 0, time.UTC)
+	for what, change := range map[string]func(name string) error{
+		"another size": func(name string) error { return os.WriteFile(name, []byte("longer"), 0o666) },
+		"another time": func(name string) error { return os.WriteFile(name, []byte("new"), 0o666) },
+		"the same size and time": func(name string) error {
+			return errors.Join(os.WriteFile(name, []byte("new"), 0o666), os.Chtimes(name, when, when))
+		},
+		"another file of the same size and time": func(name string) error {
+			other := name + ".new"
+			return errors.Join(os.WriteFile(other, []byte("new"), 0o666), os.Chtimes(other, when, when), os.Rename(other, name))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			name := write(t, filepath.Join(t.TempDir(), "a"), "old")
+			if err := os.Chtimes(name, when, when); err != nil {
+				t.Fatal(err)
+			}
+			c := OpenStatCache("")
+			c.now = later
+			digest(t, c, name)
+			mark(t, c, name)
+			if err := change(name); err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := os.ReadFile(name); digest(t, c, name) != cache.Sum(b) {
+				t.Error("the change was not noticed")
+			}
+		})
+	}
+}
+
+// TestStatCacheIsRacy: of a file that changed a moment ago nothing is remembered, though its own time be old, for its next change might leave no trace.
+func TestStatCacheIsRacy(t *testing.T) {
+	t.Parallel()
+	name := write(t, filepath.Join(t.TempDir(), "a"), "x")
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(name, old, old); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctime, _ := ChangeTime(info)
+	changed := time.Unix(0, ctime)
+	for after, want := range map[time.Duration]int{-time.Hour: 0, 0: 0, racy: 0, racy + 1: 1} {
+		c := OpenStatCache("")
+		c.now = func() time.Time { return changed.Add(after) }
+		if digest(t, c, name); len(c.entries) != want {
+			t.Errorf("%s after the change: %d remembered, want %d", after, len(c.entries), want)
+		}
+	}
+}
+
+func TestStatCacheRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := OpenStatCache("")
+	if _, _, err := c.Digest(dir); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, _, err := c.Digest(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing: %v", err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink(write(t, filepath.Join(dir, "a"), "x"), link); err != nil {
+		t.Fatal(err)
+	}
+	if digest(t, c, link) != cache.Sum([]byte("x")) {
+		t.Error("a link is not followed")
+	}
+}
+
+func TestStatCacheOfDamagedFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good := encodeStats(sampleStats())
+	for k, b := range [][]byte{nil, []byte("x"), good[:len(good)-1], append(good[:20:20], good[21:]...), []byte(statMagic)} {
+		name := write(t, filepath.Join(dir, "files"), string(b))
+		if c := OpenStatCache(name); len(c.entries) != 0 {
+			t.Errorf("damage %d: %v", k, c.entries)
+		}
+	}
+	if c := OpenStatCache(write(t, filepath.Join(dir, "files"), string(good))); !maps.Equal(c.entries, sampleStats()) {
+		t.Errorf("sound: %v", c.entries)
+	}
+}
+
+func TestStatCacheSaveThatFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := OpenStatCache(filepath.Join(write(t, filepath.Join(dir, "file"), ""), "files"))
+	c.now = later
+	digest(t, c, write(t, filepath.Join(dir, "a"), "x"))
+	for range 2 {
+		if c.Save() == nil {
+			t.Error("Save below a file succeeded")
+		}
+	}
+}
+
+func sampleStats() map[string]statEntry {
+	return map[string]statEntry{"/a": {1, 2, 3, 4, cache.Digest{5}}, "/b/ü": {Size: 1 << 40, Mtime: -1}, "": {}}
+}
+
+func FuzzDecodeStats(f *testing.F) {
+	full := encodeStats(sampleStats())
+	f.Add(full[len(statMagic) : len(full)-32])
+	f.Add([]byte{})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b := append([]byte(statMagic), body...)
+		sum := cache.Sum(b)
+		got := decodeStats(append(b, sum[:]...))
+		if again := decodeStats(encodeStats(got)); !maps.Equal(got, again) {
+			t.Errorf("%v came back as %v", got, again)
+		}
+		decodeStats(body)
+	})
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dpb": func() { os.Exit(dpb(os.Args[1:])) }})
+}
+
+// TestScripts runs testdata/script: what dpb does, as a manual that can fail. Besides testscript's own, they have these commands:
+//
+//	ran [LABEL@PARTITION...]   the last dpb build ran exactly these jobs
+//	edit FILE OLD NEW          replaces a text in a file, which must be there
+//	example NAME               copies examples/NAME into the script's directory
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Condition: func(cond string) (bool, error) {
+			if cond == "duckdb" {
+				return duckdb.Version() != "", nil
+			}
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			_, err := exec.LookPath(cond)
+			return err == nil, nil
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+			for _, who := range []string{"AUTHOR", "COMMITTER"} {
+				e.Setenv("GIT_"+who+"_NAME", "t")
+				e.Setenv("GIT_"+who+"_EMAIL", "t@example.com")
+			}
+			e.Setenv("USER", "tester")
+			e.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "edit": edit, "example": example},
+	})
+}
+
+var ranLine = regexp.MustCompile(`(?m)^(?:ran|failed) (//\S+) in `)
+
+func ran(ts *testscript.TestScript, neg bool, want []string) {
+	if neg {
+		ts.Fatalf("ran can't be negated: without labels it says that nothing ran")
+	}
+	got := []string{}
+	for _, m := range ranLine.FindAllStringSubmatch(ts.ReadFile("stderr"), -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		ts.Fatalf("these jobs ran:\n  %s\nexpected:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func edit(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: edit FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o666))
+}
+
+func example(ts *testscript.TestScript, _ bool, args []string) {
+	from, err := filepath.Abs(filepath.Join(os.Getenv("DPB_EXAMPLES"), args[0]))
+	ts.Check(err)
+	ts.Check(os.CopyFS(ts.MkAbs("."), os.DirFS(from)))
+}
+
+func init() {
+	if dir, err := filepath.Abs("../../examples"); err == nil && os.Getenv("DPB_EXAMPLES") == "" {
+		_ = os.Setenv("DPB_EXAMPLES", dir)
+	}
+}

@@ -1,0 +1,69 @@
+package {
+  owner      = "ingestion"
+  visibility = ["//spam/...", "//reports/...", "//charts/..."]
+}
+
+locals {
+  play = { event_id = "BIGINT NOT NULL", user_id = "BIGINT", track_id = "INTEGER NOT NULL", country = "VARCHAR", played_at = "TIMESTAMP NOT NULL", seconds = "INTEGER NOT NULL" }
+}
+
+source "tracks" {
+  description = "The catalogue"
+  path        = "tracks.csv"
+  columns     = { track_id = "INTEGER NOT NULL", title = "VARCHAR NOT NULL", artist = "VARCHAR NOT NULL" }
+}
+
+source "offline" {
+  description  = "Plays of devices that were offline for days, by day of listening; a file grows as they come back"
+  partition_by = ["day"]
+  path         = "offline/${partition.day}.ndjson"
+  columns      = local.play
+}
+
+target "raw" {
+  description  = "What the players sent on one day: some plays twice, some without a user, some of the day before"
+  partition_by = ["day"]
+  visibility   = []
+
+  inputs  = [":tracks"]
+  command = ["python3", "generate.py", partition.day, input.tracks, output.raw]
+  code    = ["generate.py"]
+  env     = { SEED = 2017 }
+
+  output "raw" {
+    path    = "raw.ndjson"
+    columns = local.play
+  }
+}
+
+target "plays" {
+  description  = "The plays of one day, each once, with the country as ISO 3166 has it or null"
+  partition_by = ["day"]
+  visibility   = ["//spam/..."]
+
+  inputs = [":offline"]
+  input "raw" {
+    from   = ":raw"
+    window = [0, 1] # a play just before midnight comes with the next day's file
+  }
+  sql = file("plays.sql")
+
+  output "plays" {
+    path    = "plays.csv"
+    key     = ["event_id"]
+    columns = local.play
+
+    metric "unknown_country" { sql = "avg((country IS NULL)::INT)" }
+
+    expect "countries" {
+      that    = metric.unknown_country < 0.02
+      message = "more than 2 % of the plays have a country that nobody knows"
+    }
+    expect "complete" {
+      prior    = 3
+      that     = ratio(rows, mean(prior[*].rows)) > 0.5
+      message  = "fewer than half the plays of the last days: is a collector down?"
+      severity = "warn"
+    }
+  }
+}

@@ -1,0 +1,41 @@
+"""Says of each play how sure it is that a robot made it.
+
+usage: classify.py PLAYS.csv OUTPUT.csv
+
+Robots play one track again and again: the confidence is the share of a user's plays that are of one track, and the less the fewer plays there are. From
+THRESHOLD on a play is spam.
+"""
+
+import collections
+import csv
+import os
+import sys
+
+THRESHOLD = float(os.environ["THRESHOLD"])
+ENOUGH = 20  # plays, so many that half of the evidence is there
+
+
+def confidences(plays):
+    """Returns the confidence for each user."""
+    tracks = collections.defaultdict(collections.Counter)
+    for play in plays:
+        tracks[play["user_id"]][play["track_id"]] += 1
+    return {user: max(counts.values()) / (counts.total() + ENOUGH) for user, counts in tracks.items()}
+
+
+def main(source, output):
+    with open(source, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        plays = list(reader)
+    of = confidences(plays)
+    with open(output, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*reader.fieldnames, "confidence", "is_spam"], lineterminator="\n")
+        writer.writeheader()
+        for play in plays:
+            if play["user_id"]:
+                confidence = of[play["user_id"]]
+                play |= {"confidence": f"{confidence:.3f}", "is_spam": str(confidence >= THRESHOLD).lower()}
+            writer.writerow(play)
+
+
+main(*sys.argv[1:])
