@@ -28,8 +28,8 @@ var denied = index(map[string]string{
 	hintState: `current_catalog current_connection_id current_database current_query current_query_id current_role current_schema
 		current_schemas current_setting current_transaction_id current_user currval finalize combine get_block_size getenv getvariable
 		in_search_path json_serialize_plan nextval session_user sleep_ms stats txid_current user vector_type version which_secret write_log
-		cast_to_type can_cast_implicitly format_type map_to_pg_oid format_pg_type inet_client_addr inet_client_port inet_server_addr inet_server_port col_description obj_description
-		shobj_description is_histogram_other_bin parse_duckdb_log_message`,
+		cast_to_type can_cast_implicitly format_type map_to_pg_oid format_pg_type inet_client_addr inet_client_port inet_server_addr inet_server_port
+		col_description obj_description shobj_description is_histogram_other_bin parse_duckdb_log_message`,
 	hintApprox: `approx_count_distinct approx_quantile approx_top_k reservoir_quantile list_approx_count_distinct`,
 	hintFile: `arrow_scan arrow_scan_dumb glob parquet_scan query query_table read_blob read_csv read_csv_auto read_duckdb read_json read_json_auto read_json_objects
 		read_json_objects_auto read_ndjson read_ndjson_auto read_ndjson_objects read_parquet read_text seq_scan sniff_csv`,

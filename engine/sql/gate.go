@@ -156,7 +156,6 @@ func Inspect(src string, tree []byte, names Names) (*Report, error) {
 	var doc struct {
 		Error        bool
 		ErrorMessage string `json:"error_message"`
-		ErrorType    string `json:"error_type"`
 		Position     string
 		Statements   []struct{ Node object }
 	}
@@ -448,14 +447,14 @@ func (g *gate) call(n object) {
 		g.refuse(n, "age() of one argument is not allowed: it counts from today", "give both, as in age($day, played_at)")
 	}
 	if g.names.Functions[name].Aggregate || g.callsAggregate(name) {
-		g.aggregate(n, name, children, list(dig2(n, "order_bys"), "orders"))
+		g.aggregate(n, name, children, list(child(n, "order_bys"), "orders"))
 	}
 }
 
 // sortedKey marks, in the tree, an expression whose list is sorted as soon as it is made.
 const sortedKey = "\x00sorted"
 
-func dig2(n object, key string) object { m, _ := n[key].(object); return m }
+func child(n object, key string) object { m, _ := n[key].(object); return m }
 
 func (g *gate) callsAggregate(name string) bool {
 	calls := g.names.Functions[name].Calls

@@ -70,7 +70,7 @@ func (g *gate) chooses(m object, word string, terms, groups []any) {
 	if len(terms) > 1 || len(terms) == 1 && (isAll(terms[0]) || len(groups) > 0 && ordersAll(groups, terms)) {
 		return
 	}
-	if limit := dig2(m, "limit"); word == "LIMIT" && text(limit, "class") == "CONSTANT" && len(terms) == 0 && dig(limit, "value", "value") == json.Number("0") {
+	if dig(child(m, "limit"), "value", "value") == json.Number("0") {
 		return
 	}
 	g.warn(g.keyword(m, word), word+" chooses among rows, and rows may tie", hintTies)
@@ -80,7 +80,7 @@ func (g *gate) chooses(m object, word string, terms, groups []any) {
 func (g *gate) keyword(m object, word string) Token {
 	end := len(g.tokens)
 	for _, key := range []string{"limit", "offset"} {
-		if e := dig2(m, key); e != nil && e["query_location"] != nil {
+		if e := child(m, key); e != nil && e["query_location"] != nil {
 			end = g.place(e).Offset
 			break
 		}
@@ -96,7 +96,7 @@ func (g *gate) keyword(m object, word string) Token {
 
 func isAll(term any) bool {
 	m, _ := term.(object)
-	e := dig2(m, "expression")
+	e := child(m, "expression")
 	return text(e, "class") == "STAR"
 }
 
@@ -120,7 +120,7 @@ func order(o object) Order {
 	term := Order{Direction: map[string]string{"ASCENDING": " ASC", "DESCENDING": " DESC"}[text(o, "type")],
 		Nulls: map[string]string{"ORDER_NULLS_FIRST": " NULLS FIRST", "NULLS FIRST": " NULLS FIRST", "ORDER_NULLS_LAST": " NULLS LAST",
 			"NULLS LAST": " NULLS LAST"}[text(o, "null_order")]}
-	e := dig2(o, "expression")
+	e := child(o, "expression")
 	switch text(e, "class") {
 	case "COLUMN_REF":
 		if names := list(e, "column_names"); len(names) == 1 {

@@ -64,7 +64,7 @@ func (s *session) hidePaths(message string) string {
 var (
 	csvError  = regexp.MustCompile(`^CSV Error on Line: (\d+)\n(?:Original Line: (.*)\n)?((?s:.*))`)
 	csvFile   = regexp.MustCompile(`(?m)^  file = (.*)$`)
-	jsonError = regexp.MustCompile(`^(?:JSON transform error|Malformed JSON|Invalid Input Error: Malformed JSON) in file (.*?), (?:in|at byte \d+ in|in record/value|at byte \d+ in record/value) (?:line )?(\d+): (.*)`)
+	jsonError = regexp.MustCompile(`^(?:JSON transform error|Malformed JSON) in file (.*?), (?:at byte \d+ )?in (?:line|record/value) (\d+): (.*)`)
 )
 
 // split makes the engine's message a summary of one line and the rest of what it says, without its advice about options that nobody can set here.
@@ -79,7 +79,7 @@ func (f *failure) split() (summary, detail string) {
 		return fmt.Sprintf("%s, line %s: %s", file, m[1], lower(what)), quoteLine(m[2])
 	}
 	if m := jsonError.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("%s, line %s: %s", m[1], m[2], lower(m[3])), ""
+		return fmt.Sprintf("%s, line %s: %s", m[1], m[2], lower(strings.TrimRight(m[3], ". "))), ""
 	}
 	summary, detail, _ = strings.Cut(message, "\n")
 	for _, advice := range []string{"Try setting ", "Possible ", "Candidate ", "Did you mean", "LINE "} {

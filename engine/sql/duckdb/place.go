@@ -76,8 +76,8 @@ func (w *writer) cutParquet(ctx context.Context, rows int64) error {
 }
 
 func (w *writer) copyRows(ctx context.Context, s *session, from, n int64, to string) error {
-	return s.exec(ctx, fmt.Sprintf("COPY (SELECT * FROM read_parquet([%s], hive_partitioning=false) WHERE file_row_number >= %d AND file_row_number < %d ORDER BY file_row_number) TO %s (%s)",
-		quote(w.raw), from, from+n, quote(to), parquetOptions))
+	return s.exec(ctx, fmt.Sprintf(`COPY (SELECT * FROM read_parquet([%s], hive_partitioning=false) WHERE file_row_number >= %d AND file_row_number < %d
+		ORDER BY file_row_number) TO %s (%s)`, quote(w.raw), from, from+n, quote(to), parquetOptions))
 }
 
 func fileSize(path string) (int64, error) {
@@ -109,8 +109,8 @@ func move(from, to string) error {
 	return out.Close()
 }
 
-// cutText copies lines, compressed if need be, and begins a new part where the next row would make the text of one longer than it may be. dpb compresses
-// by itself, so that bytes don't depend on how many threads the engine had.
+// cutText copies rows, compressed if need be, and begins a new part where the next row would make the text of one, before compression, longer than it may
+// be. dpb compresses by itself, so that bytes don't depend on how many threads the engine had.
 func (w *writer) cutText(ctx context.Context) error {
 	f, err := os.Open(w.raw)
 	if err != nil {

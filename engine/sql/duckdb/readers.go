@@ -63,8 +63,8 @@ func (s *session) full(ctx context.Context, t *Table, files []file) (bool, error
 	if len(names) == 0 {
 		return true, nil
 	}
-	rows, err := s.texts(ctx, `SELECT path_in_schema, CAST(sum(stats_null_count) AS BIGINT), count(*) - count(stats_null_count) FROM parquet_metadata([`+paths(files)+`])
-		WHERE lower(path_in_schema) IN (`+quoteAll(names)+`) GROUP BY ALL ORDER BY ALL`)
+	rows, err := s.texts(ctx, `SELECT path_in_schema, CAST(sum(stats_null_count) AS BIGINT), count(*) - count(stats_null_count)
+		FROM parquet_metadata([`+paths(files)+`]) WHERE lower(path_in_schema) IN (`+quoteAll(names)+`) GROUP BY ALL ORDER BY ALL`)
 	if err != nil {
 		return false, err
 	}
