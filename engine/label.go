@@ -4,6 +4,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
@@ -258,13 +259,28 @@ func ParseSubset(s string) ([]Subset, error) {
 	return out, nil
 }
 
-// Suggest returns the candidate that a person most likely meant by name, or "" if none is near.
+// Suggest returns the candidate that a person most likely meant by name, or "" if none is near: one that differs in few letters, in case, or in their order.
 func Suggest(name string, candidates []string) string {
-	best, distance := "", 1+max(1, len(name)/3)
-	for _, c := range candidates {
-		if d := levenshtein.Distance(name, c, nil); d < distance || d == distance && best != "" && c < best {
+	if len(name) < 2 {
+		return ""
+	}
+	best, distance := "", min(4, 2+len(name)/3)
+	for _, c := range slices.Sorted(slices.Values(candidates)) {
+		d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(c), nil)
+		if sameLetters(name, c) {
+			d = min(d, 1)
+		}
+		if d < distance {
 			best, distance = c, d
 		}
 	}
 	return best
+}
+
+// sameLetters is for letters that changed places: "dya" for "day".
+func sameLetters(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }

@@ -230,7 +230,7 @@ func (b *block) unknownAttr(a *hclsyntax.Attribute) {
 	}
 	p := b.report(a.NameRange, "", "there is no attribute %q in %s", a.Name, b.kind.article())
 	in, _ := kindsWith(a.Name)
-	switch near := nearest(a.Name, slices.Concat(b.kind.attrs, b.kind.blocks)); {
+	switch near := engine.Suggest(a.Name, slices.Concat(b.kind.attrs, b.kind.blocks)); {
 	case len(in) > 0:
 		p.Hint = fmt.Sprintf("%s belongs into a block %s", a.Name, strings.Join(in, " or "))
 	case near != "":
@@ -247,7 +247,7 @@ func (b *block) unknownBlock(c *hclsyntax.Block) {
 	}
 	p := b.report(c.TypeRange, "", "there is no block %q in %s", c.Type, b.kind.article())
 	_, in := kindsWith(c.Type)
-	switch near := nearest(c.Type, slices.Concat(b.kind.blocks, b.kind.attrs)); {
+	switch near := engine.Suggest(c.Type, slices.Concat(b.kind.blocks, b.kind.attrs)); {
 	case slices.Contains(workspaceKind.blocks, c.Type):
 		p.Hint = fmt.Sprintf("%s stands in %s, in the workspace's root folder, outside of other blocks", c.Type, WorkspaceFile)
 	case slices.Contains(packageKind.blocks, c.Type):

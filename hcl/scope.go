@@ -157,29 +157,8 @@ func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // didYouMean is a hint at the nearest of the names, or "".
 func didYouMean(name string, names []string) string {
-	if near := nearest(name, names); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
-	}
-	return ""
-}
-
-// nearest is engine.Suggest, which also sees letters that changed places, and leaves names of one letter alone.
-func nearest(name string, names []string) string {
-	if len(name) < 2 {
-		return ""
-	}
 	if near := engine.Suggest(name, names); near != "" {
-		return near
-	}
-	letters := func(s string) string {
-		b := []byte(s)
-		slices.Sort(b)
-		return string(b)
-	}
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		if letters(n) == letters(name) {
-			return n
-		}
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return ""
 }

@@ -165,7 +165,7 @@ func unknownType(word string) error {
 		known = append(known, name)
 	}
 	slices.Sort(known)
-	if near := nearest(strings.ToUpper(word), known); near != "" {
+	if near := engine.Suggest(strings.ToUpper(word), known); near != "" {
 		return fmt.Errorf("there is no type %s; did you mean %s?", word, near)
 	}
 	return fmt.Errorf("there is no type %s", word)

@@ -33,8 +33,9 @@ type app struct {
 	progress string
 	json     bool
 
-	root string
-	now  time.Time
+	root    string
+	now     time.Time
+	sources hcl.Sources // of the workspace, for snippets
 }
 
 func (a *app) root_() *cobra.Command {
@@ -136,8 +137,10 @@ func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem,
 	if a.root, err = hcl.FindRoot(dir); err != nil {
 		return nil, nil, nil, err
 	}
-	ws, sources, problems := hcl.Load(a.root, hcl.Options{Version: version})
-	return ws, sources, problems, nil
+	var ws *engine.Workspace
+	var problems []engine.Problem
+	ws, a.sources, problems = hcl.Load(a.root, hcl.Options{Version: version})
+	return ws, a.sources, problems, nil
 }
 
 // report prints problems; its error says that there were errors among them.

@@ -60,6 +60,9 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 			return err
 		}
 		summary, err := s.Build(c.Context(), selected, run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Events: events, Kill: a.kill})
+		if refused := (*run.RefusedError)(nil); errors.As(err, &refused) {
+			return errors.Join(finish(), a.report(refused.Problems, a.sources))
+		}
 		return errors.Join(outcome(summary, err), finish())
 	})
 }

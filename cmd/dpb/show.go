@@ -132,8 +132,11 @@ func (a *app) printDetails(d *run.Details) {
 	}
 	line("commit", commit)
 	line("by", d.Provenance.User+" on "+d.Provenance.Host)
-	if d.Wall > 0 {
+	switch {
+	case d.MaxRSS > 0:
 		line("job", fmt.Sprintf("%s, %s of processor time, at most %s of memory", ui.Duration(d.Wall), ui.Duration(d.CPU), ui.Bytes(d.MaxRSS)))
+	case d.Wall > 0:
+		line("job", ui.Duration(d.Wall))
 	}
 	line("isolation", d.Isolation)
 	line("writer", d.Writer)

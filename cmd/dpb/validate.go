@@ -8,6 +8,7 @@ import (
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/run"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 	"github.com/dpb-build/dpb/hcl/diag"
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
 				g, more = graph.New(ws, a.now)
 				problems = append(problems, more...)
 				for _, t := range ws.Targets {
-					problems = append(problems, checkSQL(c, t)...)
+					problems = append(problems, run.CheckSQL(c.Context(), t)...)
 				}
 			}
 			problems = engine.SortProblems(problems)
@@ -54,18 +55,6 @@ all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print problems only")
 	a.jsonFlag(c)
 	return c
-}
-
-// checkSQL asks the engine whether a target's statements read their inputs and nothing else.
-func checkSQL(c *cobra.Command, t *engine.Target) []engine.Problem {
-	if t.Kind != engine.SQL || duckdb.Version() == "" {
-		return nil
-	}
-	var inputs []string
-	for _, in := range t.Inputs {
-		inputs = append(inputs, in.Name)
-	}
-	return duckdb.Check(c.Context(), t.SQL, inputs, t.PartitionBy)
 }
 
 func (a *app) versionCmd() *cobra.Command {

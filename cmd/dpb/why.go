@@ -67,7 +67,7 @@ func (a *app) printCause(c *run.Cause, depth int) {
 		head += " is " + paint(c.State)
 	}
 	if c.Owner != "" && depth > 0 {
-		head += " (" + c.Owner + ")"
+		head += ", owned by " + c.Owner
 	}
 	fmt.Fprintf(a.stdout, "%s: %s\n", head, c.Text)
 	for k, ch := range c.Changes {
@@ -85,6 +85,9 @@ func (a *app) printCause(c *run.Cause, depth int) {
 // values shows the old and the new value of a change, where they differ.
 func values(c run.Change) string {
 	old, new := cut(c.Old, c.New)
+	if strings.HasPrefix(c.Name, "@") { // trees
+		old, new = old[:min(12, len(old))], new[:min(12, len(new))]
+	}
 	switch {
 	case c.Old == "":
 		return new

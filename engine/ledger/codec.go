@@ -43,7 +43,11 @@ func encodeOutputs(outputs []engine.OutputResult) (b []byte) {
 		for _, c := range o.Columns {
 			text(c.Name)
 			text(c.Type)
-			b = append(b, map[bool]byte{true: 1}[c.NotNull])
+			notNull := byte(0)
+			if c.NotNull {
+				notNull = 1
+			}
+			b = append(b, notNull)
 		}
 	}
 	return b

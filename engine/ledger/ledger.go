@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +82,7 @@ func open(file string, flags sqlite.OpenFlags) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
-	return &Ledger{pool: pool, ids: newIDs()}, nil
+	return &Ledger{pool: pool}, nil
 }
 
 func pragmas(c *sqlite.Conn, list ...string) error {
@@ -95,6 +96,9 @@ func pragmas(c *sqlite.Conn, list ...string) error {
 
 // create makes the tables in one transaction, or checks that they are of a known format.
 func create(c *sqlite.Conn) (err error) {
+	if err := check(c); !errors.Is(err, ErrNone) {
+		return err // nothing is changed of what is there
+	}
 	if err := pragmas(c, "journal_mode = WAL", "synchronous = FULL"); err != nil {
 		return err
 	}
@@ -275,11 +279,7 @@ func (l *Ledger) Currents(workspace, environment string, f func(Current) error) 
 				c := Current{Label: label, Partition: s.ColumnText(1)}
 				s.ColumnBytes(2, c.Version[:])
 				s.ColumnBytes(3, c.Key[:])
-				if n := s.ColumnLen(4); n > cap(buf) {
-					buf = make([]byte, n)
-				} else {
-					buf = buf[:n]
-				}
+				buf = slices.Grow(buf[:0], s.ColumnLen(4))[:s.ColumnLen(4)]
 				s.ColumnBytes(4, buf)
 				if c.Outputs, err = d.decode(buf); err != nil {
 					return fmt.Errorf("ledger: pointer of %s@%s: %w", c.Label, c.Partition, err)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/dpb-build/dpb/engine"
@@ -12,26 +13,28 @@ import (
 
 // Tx adds records, all or none.
 type Tx struct {
-	conn  *sqlite.Conn
-	l     *Ledger
-	fresh []string // names whose ids are known only if the transaction is committed
+	conn *sqlite.Conn
+	l    *Ledger
+	ids  map[string]int64 // of names that are new to the ledger's ids: known to others once the transaction is committed
 }
 
 // Write runs f in one transaction. When it returns nil all is on disk.
-func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) (err error) {
+func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) error {
 	conn, err := l.pool.Take(ctx)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	defer l.pool.Put(conn)
-	tx := &Tx{conn: conn, l: l}
-	defer func() {
-		if err != nil {
-			l.ids.forget(tx.fresh)
-			err = fmt.Errorf("ledger: %w", err)
-		}
-	}()
-	done, err := sqlitex.ImmediateTransaction(conn)
+	tx := &Tx{conn: conn, l: l, ids: map[string]int64{}}
+	if err := tx.run(f); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	l.ids.add(tx.ids)
+	return nil
+}
+
+func (tx *Tx) run(f func(*Tx) error) (err error) {
+	done, err := sqlitex.ImmediateTransaction(tx.conn)
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,9 @@ func (tx *Tx) environment(name string) (int64, error) {
 
 // id finds or gives the number of a name.
 func (tx *Tx) id(name, insert, find string, args ...any) (int64, error) {
+	if id, ok := tx.ids[name]; ok {
+		return id, nil
+	}
 	if id, ok := tx.l.ids.get(name); ok {
 		return id, nil
 	}
@@ -128,37 +134,29 @@ func (tx *Tx) id(name, insert, find string, args ...any) (int64, error) {
 		return nil
 	}})
 	if err == nil {
-		tx.l.ids.put(name, id)
-		tx.fresh = append(tx.fresh, name)
+		tx.ids[name] = id
 	}
 	return id, err
 }
 
-// ids remembers the numbers of names.
+// ids remembers the numbers of names that are on disk.
 type ids struct {
-	mu *sync.Mutex
+	mu sync.Mutex
 	m  map[string]int64
 }
 
-func newIDs() ids { return ids{&sync.Mutex{}, map[string]int64{}} }
-
-func (x ids) get(name string) (int64, bool) {
+func (x *ids) get(name string) (int64, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	id, ok := x.m[name]
 	return id, ok
 }
 
-func (x ids) put(name string, id int64) {
+func (x *ids) add(more map[string]int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.m[name] = id
-}
-
-func (x ids) forget(names []string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, n := range names {
-		delete(x.m, n)
+	if x.m == nil {
+		x.m = map[string]int64{}
 	}
+	maps.Copy(x.m, more)
 }

@@ -3,6 +3,8 @@ package run
 import (
 	"container/heap"
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
 // Options of a build.
@@ -42,6 +45,7 @@ type build struct {
 	recorder  *recorder
 	failures  []graph.ActionID
 	reasons   map[graph.ActionID]Outcome
+	warnings  []engine.Problem
 	reruns    map[graph.ActionID]bool // producers that ran again because their bytes were gone
 	recordErr error                   // the first that the recorder met
 }
@@ -83,8 +87,14 @@ func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Opt
 		b.recorder.keep(&record{retired: s.retired, show: true})
 	}
 	b.decideAll(ctx)
+	if err := b.checkSQL(ctx); err != nil {
+		return Summary{}, errors.Join(err, b.finishRecording())
+	}
 	b.loop(ctx)
 	err := b.finishRecording()
+	if err == nil && b.unfinished > 0 && !b.stopping && ctx.Err() == nil {
+		panic(fmt.Sprintf("%d actions were left over", b.unfinished))
+	}
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
 	opts.Events.Done(summary)
 	return summary, err
@@ -143,7 +153,7 @@ func (b *build) markProducers(n *graph.Node) {
 	}
 }
 
-// decideAll decides every action whose producers are finished, node by node, while jobs already run.
+// decideAll decides every action whose producers are finished, node by node.
 func (b *build) decideAll(ctx context.Context) {
 	for _, n := range b.s.Graph.Nodes {
 		if b.nodes[n.Index].wanted == nil || ctx.Err() != nil {
@@ -154,8 +164,6 @@ func (b *build) decideAll(ctx context.Context) {
 		} else {
 			b.decideNode(n)
 		}
-		b.startJobs(ctx)
-		b.drain(ctx)
 	}
 }
 
@@ -259,6 +267,9 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 		b.transition(n, i, done)
 		if isJob(n) {
 			b.counts.UpToDate++
+			if d.record != nil && d.record.restored {
+				b.counts.Restored++
+			}
 		}
 		b.recorder.keep(d.record)
 	case engine.Stale, engine.Failed:
@@ -277,6 +288,39 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	}
 }
 
+// RefusedError says that SQL asks for what it may not have. Nothing was run.
+type RefusedError struct{ Problems []engine.Problem }
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("%d problems in SQL", len(e.Problems)) }
+
+// checkSQL looks at the statements of all targets that may have to run, before anything runs.
+func (b *build) checkSQL(ctx context.Context) error {
+	var problems []engine.Problem
+	for _, n := range b.s.Graph.Nodes {
+		if n.Target.Kind == engine.SQL && slices.ContainsFunc(b.nodes[n.Index].phase, func(p phase) bool { return p == queued || p == waiting }) {
+			problems = append(problems, CheckSQL(ctx, n.Target)...)
+		}
+	}
+	problems = engine.SortProblems(problems)
+	if engine.HasErrors(problems) {
+		return &RefusedError{problems}
+	}
+	b.warnings = problems
+	return nil
+}
+
+// CheckSQL asks the engine, if there is one, whether a target's statements read their inputs and nothing else.
+func CheckSQL(ctx context.Context, t *engine.Target) []engine.Problem {
+	if t.Kind != engine.SQL || duckdb.Version() == "" {
+		return nil
+	}
+	var inputs []string
+	for _, in := range t.Inputs {
+		inputs = append(inputs, in.Name)
+	}
+	return duckdb.Check(ctx, t.SQL, inputs, t.PartitionBy)
+}
+
 // loop starts jobs and takes their results until nothing is left to do.
 func (b *build) loop(ctx context.Context) {
 	for {
@@ -291,20 +335,6 @@ func (b *build) loop(ctx context.Context) {
 			b.ended(ctx, r)
 		case item := <-b.recorder.out:
 			b.recorded(item)
-		}
-	}
-}
-
-// drain takes what is there without waiting.
-func (b *build) drain(ctx context.Context) {
-	for {
-		select {
-		case r := <-b.results:
-			b.ended(ctx, r)
-		case item := <-b.recorder.out:
-			b.recorded(item)
-		default:
-			return
 		}
 	}
 }

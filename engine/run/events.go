@@ -32,21 +32,22 @@ type Job struct {
 
 // Outcome is how a job ended.
 type Outcome struct {
-	Ended   time.Time
-	Wall    time.Duration
-	Failure string          // "" if it succeeded; else one line
-	Problem *engine.Problem // where a SQL stage failed; nil if there is no place
-	Log     string          // path of the whole log; "" if it wrote none
-	Tail    []string        // the last lines of the log, of a failure
-	Rows    int64           // -1 if unknown
-	Bytes   int64
-	Same    bool // the outputs equal those of the version before: consumers are not affected
+	Ended    time.Time
+	Wall     time.Duration
+	Failure  string           // "" if it succeeded; else one line
+	Problems []engine.Problem // where and why a SQL stage failed; nil if there is no place
+	Log      string           // path of the whole log; "" if it wrote none
+	Tail     []string         // the last lines of the log, of a failure
+	Rows     int64            // -1 if unknown
+	Bytes    int64
+	Same     bool // the outputs equal those of the version before: consumers are not affected
 }
 
 // Counts says how many actions of the build are in which condition.
 type Counts struct {
 	Total    int // actions known to belong to the build, sources not counted
 	UpToDate int // needed no job
+	Restored int // of UpToDate: those whose result was known, but was not the current one
 	Ran      int // jobs that succeeded
 	Same     int // of Ran: those whose outputs were what was there before
 	Failed   int
@@ -61,7 +62,8 @@ type Summary struct {
 	Wall        time.Duration
 	Interrupted bool
 	Failures    []Failure
-	Outputs     []Output // of what was asked for, in order of label
+	Outputs     []Output         // of what was asked for, in order of label
+	Warnings    []engine.Problem // each once, in order of place
 }
 
 // Failure is an action that did not become fresh, by root cause.
@@ -80,5 +82,4 @@ type Output struct {
 	Label      engine.Label
 	Partitions int
 	Path       string // below the workspace root
-	Bytes      int64
 }

@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -139,9 +138,7 @@ func (s *Session) Details(ctx context.Context, v engine.Version) (*Details, erro
 			return nil, err
 		}
 		for k, e := range entries {
-			if strings.HasPrefix(e.Name, "@") {
-				entries[k].Value = hex.EncodeToString([]byte(e.Value))
-			}
+			entries[k].Value = readable(e)
 		}
 		d.Parts = append(d.Parts, DetailedPart{p.Name, joined(entries)})
 	}

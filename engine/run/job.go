@@ -99,9 +99,7 @@ func (s *Session) execute(ctx, kill context.Context, id graph.ActionID, p *prepa
 		for _, o := range r.result.Outputs {
 			r.outcome.Bytes += o.Bytes
 		}
-		if placed := (*duckdb.ProblemError)(nil); errors.As(r.err, &placed) {
-			r.outcome.Problem = &placed.Problem
-		}
+		r.outcome.Problems = duckdb.Problems(r.err)
 		if r.err != nil && ctx.Err() == nil && len(r.evicted) == 0 {
 			r.run.Failure = r.err.Error()
 		}

@@ -19,6 +19,7 @@ type record struct {
 	result   *engine.Result // of a job that succeeded
 	sections [][]byte
 	run      *engine.Run
+	restored bool                  // no job ran, and current named another version
 	replace  bool                  // the result of before has expired, or its bytes are gone
 	version  *engine.Version       // to record and to point to
 	outputs  []engine.OutputResult // of the version
@@ -189,13 +190,14 @@ func (b *build) made(n *graph.Node, i int, r jobResult) *record {
 func (b *build) upToDate(n *graph.Node, i int) *record {
 	id := n.Base + graph.ActionID(i)
 	current := b.s.Current(n, i)
-	if !current.IsZero() && b.s.current[n.Index].key[i] == b.decider.Key(n, i) {
+	pointed := !current.IsZero() && b.s.current[n.Index].key[i] == b.decider.Key(n, i)
+	if pointed {
 		if !isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current) {
 			return nil
 		}
 	}
 	v := b.version(n, i)
-	return &record{id: id, version: v, outputs: b.decider.Outputs(n, i), show: isJob(n)}
+	return &record{id: id, version: v, outputs: b.decider.Outputs(n, i), show: isJob(n), restored: !pointed}
 }
 
 // version is the version of a fresh action. Nothing is rejected yet, so consumers see the raw trees.

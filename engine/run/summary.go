@@ -11,7 +11,7 @@ import (
 
 // summary is what the build came to.
 func (b *build) summary(wall time.Duration, interrupted bool) Summary {
-	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted}
+	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Warnings: engine.SortProblems(b.warnings)}
 	waitFor := b.blockedBy()
 	slices.Sort(b.failures)
 	for _, id := range slices.Compact(b.failures) {

@@ -63,16 +63,24 @@ func compareSection(old, new section) (changes []Change) {
 func byName(s section) map[string]string {
 	out := map[string]string{}
 	for _, e := range s.entries {
-		v := e.Value
-		if strings.HasPrefix(e.Name, "@") {
-			v = hex.EncodeToString([]byte(v))
-		}
+		v := readable(e)
 		if o, ok := out[e.Name]; ok {
 			v = o + " " + v
 		}
 		out[e.Name] = v
 	}
 	return out
+}
+
+// readable is an entry's value as people read it: trees in hexadecimal, and paths that a job is given by the names that they have in the HCL.
+func readable(e engine.Entry) string {
+	switch {
+	case strings.HasPrefix(e.Name, "@"):
+		return hex.EncodeToString([]byte(e.Value))
+	case strings.HasPrefix(e.Name, "command["), strings.HasPrefix(e.Name, "env "):
+		return strings.ReplaceAll(strings.TrimPrefix(e.Value, "="), "\x00", "")
+	}
+	return e.Value
 }
 
 // Cause is why an action is as it is, with the same for the producers that brought the change.

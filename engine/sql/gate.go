@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agext/levenshtein"
+	"github.com/dpb-build/dpb/engine"
 )
 
 // Names are what a statement may refer to: its target's inputs and partition dimensions, and the engine's functions by their names in lower case.
@@ -125,20 +125,8 @@ func paramHint(declared []string) string {
 	return "the target's parameters are $" + strings.Join(declared, ", $")
 }
 
-// Suggest is the name that was probably meant, or "".
-func Suggest(name string, names []string) string {
-	best, distance := "", 1+max(1, (len(name)+1)/2)
-	distance = min(distance, 4)
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		if d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(n), nil); d < distance {
-			best, distance = n, d
-		}
-	}
-	return best
-}
-
 func didYouMean(name string, names []string, prefix string) string {
-	if s := Suggest(name, names); s != "" {
+	if s := engine.Suggest(name, names); s != "" {
 		return fmt.Sprintf("did you mean %q?", prefix+s)
 	}
 	return ""

@@ -4,7 +4,15 @@ source "on_time" {
   description  = "All flights that left New York City in 2013; README.md says where they come from"
   partition_by = ["month"]
   path         = "data/${partition.month}.csv.gz"
-  columns      = { date = "DATE NOT NULL", sched_dep_time = "SMALLINT NOT NULL", dep_delay = "VARCHAR NOT NULL", carrier = "VARCHAR NOT NULL", flight = "INTEGER NOT NULL", origin = "VARCHAR NOT NULL", dest = "VARCHAR NOT NULL" }
+  columns = {
+    date           = "DATE NOT NULL"
+    sched_dep_time = "SMALLINT NOT NULL"
+    dep_delay      = "VARCHAR NOT NULL"
+    carrier        = "VARCHAR NOT NULL"
+    flight         = "INTEGER NOT NULL"
+    origin         = "VARCHAR NOT NULL"
+    dest           = "VARCHAR NOT NULL"
+  }
 }
 
 source "published" {

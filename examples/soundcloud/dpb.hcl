@@ -19,3 +19,15 @@ partition "month" {
   start = "2017-05"
   end   = "2017-06"
 }
+
+# What a play is, in all packages.
+locals {
+  play = {
+    event_id  = "BIGINT NOT NULL"
+    user_id   = "BIGINT"
+    track_id  = "INTEGER NOT NULL"
+    country   = "VARCHAR"
+    played_at = "TIMESTAMP NOT NULL"
+    seconds   = "INTEGER NOT NULL"
+  }
+}

@@ -98,3 +98,19 @@ func (e *ProblemError) Error() string {
 	}
 	return s
 }
+
+// Problems lists what has a place among the errors that Run returns.
+func Problems(err error) []engine.Problem {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []engine.Problem
+		for _, e := range joined.Unwrap() {
+			out = append(out, Problems(e)...)
+		}
+		return out
+	}
+	var placed *ProblemError
+	if errors.As(err, &placed) {
+		return []engine.Problem{placed.Problem}
+	}
+	return nil
+}

@@ -95,7 +95,7 @@ func didYouMeanColumn(missing string, columns []engine.Column) string {
 		names = append(names, c.Name)
 	}
 	hint := "its columns are " + strings.Join(names, ", ")
-	if s := dpbsql.Suggest(missing, names); s != "" {
+	if s := engine.Suggest(missing, names); s != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", s, hint)
 	}
 	return hint

@@ -180,7 +180,7 @@ func (t *Table) match(header []string, f file) ([]engine.Column, error) {
 	for _, c := range t.Columns {
 		if !has(columns, c.Name) {
 			hint := "its columns are " + strings.Join(header, ", ")
-			if s := dpbsql.Suggest(c.Name, header); s != "" {
+			if s := engine.Suggest(c.Name, header); s != "" {
 				hint = fmt.Sprintf("did you mean %q? %s", s, hint)
 			}
 			return nil, t.problem(fmt.Sprintf("there is no column %q in %s", c.Name, describe(t, Part{Partition: f.partition})), hint)

@@ -3,10 +3,6 @@ package {
   visibility = ["//spam/...", "//reports/...", "//charts/..."]
 }
 
-locals {
-  play = { event_id = "BIGINT NOT NULL", user_id = "BIGINT", track_id = "INTEGER NOT NULL", country = "VARCHAR", played_at = "TIMESTAMP NOT NULL", seconds = "INTEGER NOT NULL" }
-}
-
 source "tracks" {
   description = "The catalogue"
   path        = "tracks.csv"
@@ -46,6 +42,7 @@ target "plays" {
     from   = ":raw"
     window = [0, 1] # a play just before midnight comes with the next day's file
   }
+
   sql = file("plays.sql")
 
   output "plays" {

@@ -2,8 +2,8 @@
 
 usage: classify.py PLAYS.csv OUTPUT.csv
 
-Robots play one track again and again: the confidence is the share of a user's plays that are of one track, and the less the fewer plays there are. From
-THRESHOLD on a play is spam.
+Robots play one track again and again: the confidence is the share of a user's plays of the day that are of one track, and the less the fewer plays
+there are. From THRESHOLD on a play is spam.
 """
 
 import collections

@@ -23,7 +23,7 @@ target "classified" {
   output "classified" {
     path    = "classified.csv"
     key     = ["event_id"]
-    columns = { event_id = "BIGINT NOT NULL", user_id = "BIGINT", track_id = "INTEGER NOT NULL", country = "VARCHAR", played_at = "TIMESTAMP NOT NULL", seconds = "INTEGER NOT NULL", confidence = "DOUBLE", is_spam = "BOOLEAN" }
+    columns = merge(local.play, { confidence = "DOUBLE", is_spam = "BOOLEAN" })
 
     metric "spam_rate" { sql = "avg(is_spam::INT)" }
 

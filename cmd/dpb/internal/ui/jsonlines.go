@@ -63,14 +63,14 @@ type jsonStarted struct {
 type jsonFinished struct {
 	jsonEvent
 	jsonJob
-	Result  string       `json:"result"`
-	Seconds float64      `json:"seconds"`
-	Rows    *int64       `json:"rows,omitempty"`
-	Bytes   int64        `json:"bytes"`
-	Failure string       `json:"failure,omitempty"`
-	Problem *jsonProblem `json:"problem,omitempty"`
-	Log     string       `json:"log,omitempty"`
-	Tail    []string     `json:"tail,omitempty"`
+	Result   string        `json:"result"`
+	Seconds  float64       `json:"seconds"`
+	Rows     *int64        `json:"rows,omitempty"`
+	Bytes    int64         `json:"bytes"`
+	Failure  string        `json:"failure,omitempty"`
+	Problems []jsonProblem `json:"problems,omitempty"`
+	Log      string        `json:"log,omitempty"`
+	Tail     []string      `json:"tail,omitempty"`
 }
 
 type jsonProblem struct {
@@ -90,6 +90,7 @@ type jsonCounted struct {
 type jsonCountsOf struct {
 	Total    int `json:"total"`
 	UpToDate int `json:"up_to_date"`
+	Restored int `json:"restored"`
 	Ran      int `json:"ran"`
 	Same     int `json:"same"`
 	Failed   int `json:"failed"`
@@ -105,6 +106,7 @@ type jsonDone struct {
 	Counts      jsonCountsOf  `json:"counts"`
 	Failures    []jsonFailure `json:"failures"`
 	Outputs     []jsonOutput  `json:"outputs"`
+	Warnings    []jsonProblem `json:"warnings,omitempty"`
 }
 
 type jsonFailure struct {
@@ -121,7 +123,6 @@ type jsonOutput struct {
 	Label      string `json:"label"`
 	Partitions int    `json:"partitions"`
 	Path       string `json:"path"`
-	Bytes      int64  `json:"bytes"`
 }
 
 func (l *jsonLines) Started(j run.Job) {
@@ -133,7 +134,7 @@ func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
 		o.Ended = l.now()
 	}
 	f := jsonFinished{jsonEvent: event("finished", o.Ended), jsonJob: job(j), Result: "ran", Seconds: o.Wall.Seconds(),
-		Bytes: o.Bytes, Failure: o.Failure, Problem: problem(o.Problem), Log: o.Log, Tail: o.Tail}
+		Bytes: o.Bytes, Failure: o.Failure, Problems: problems(o.Problems), Log: o.Log, Tail: o.Tail}
 	if o.Rows >= 0 && o.Failure == "" {
 		f.Rows = &o.Rows
 	}
@@ -162,12 +163,14 @@ func (l *jsonLines) tick() {
 }
 
 func (l *jsonLines) Done(s run.Summary) {
-	d := jsonDone{event("done", l.now()), s.Wall.Seconds(), s.Interrupted, jsonCountsOf(s.Counts), []jsonFailure{}, []jsonOutput{}}
+	d := jsonDone{jsonEvent: event("done", l.now()), Seconds: s.Wall.Seconds(), Interrupted: s.Interrupted, Counts: jsonCountsOf(s.Counts),
+		Failures: []jsonFailure{}, Outputs: []jsonOutput{}}
 	for _, f := range s.Failures {
 		d.Failures = append(d.Failures, jsonFailure{f.Label.String(), f.Partition, stateWord(f.State), f.Reason, f.Owner, f.Log, f.Blocked})
 	}
+	d.Warnings = problems(s.Warnings)
 	for _, o := range s.Outputs {
-		d.Outputs = append(d.Outputs, jsonOutput{o.Label.String(), o.Partitions, o.Path, o.Bytes})
+		d.Outputs = append(d.Outputs, jsonOutput{o.Label.String(), o.Partitions, o.Path})
 	}
 	l.write(d)
 	l.close()
@@ -189,9 +192,9 @@ func event(name string, t time.Time) jsonEvent { return jsonEvent{name, t.UTC()}
 
 func job(j run.Job) jsonJob { return jsonJob{j.Number, j.Label.String(), j.Partition} }
 
-func problem(p *engine.Problem) *jsonProblem {
-	if p == nil {
-		return nil
+func problems(ps []engine.Problem) (out []jsonProblem) {
+	for _, p := range ps {
+		out = append(out, jsonProblem{p.Range.File, p.Range.Start.Line, p.Range.Start.Column, p.Summary, p.Detail, p.Hint})
 	}
-	return &jsonProblem{p.Range.File, p.Range.Start.Line, p.Range.Start.Column, p.Summary, p.Detail, p.Hint}
+	return out
 }

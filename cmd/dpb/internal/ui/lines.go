@@ -76,12 +76,14 @@ func (p printer) succeeded(j run.Job, o run.Outcome) string {
 func (p printer) failed(j run.Job, o run.Outcome) []string {
 	head := p.red.Sprint("failed ") + at(j.Label, j.Partition) + p.in(o.Wall) + p.because(j)
 	lines := []string{head}
-	if pr := o.Problem; pr == nil || !strings.Contains(o.Failure, pr.Summary) { // else it says the same without the place
+	if len(o.Problems) == 0 || !strings.Contains(o.Failure, o.Problems[0].Summary) { // else it says the same without the place
 		why, more, _ := strings.Cut(o.Failure, "\n")
 		lines[0] += ": " + clean(why)
 		lines = append(lines, indented(more)...)
 	}
-	lines = append(lines, p.problem(o.Problem)...)
+	for _, pr := range o.Problems {
+		lines = append(lines, p.problem(pr)...)
+	}
 	for _, t := range o.Tail {
 		lines = append(lines, p.faint.Sprint("  | ")+clean(t))
 	}
@@ -91,16 +93,16 @@ func (p printer) failed(j run.Job, o run.Outcome) []string {
 	return lines
 }
 
-func (p printer) problem(pr *engine.Problem) []string {
-	if pr == nil {
-		return nil
-	}
+func (p printer) problem(pr engine.Problem) []string {
 	place := pr.Range.File
 	if start := pr.Range.Start; place != "" && start.Line > 0 {
 		place += fmt.Sprintf(":%d:%d", start.Line, start.Column)
 	}
 	if place != "" {
 		place += ": "
+	}
+	if pr.Severity == engine.Warning {
+		place = p.yellow.Sprint("warning ") + place
 	}
 	lines := append([]string{"  " + place + clean(pr.Summary)}, indented(pr.Detail)...)
 	if pr.Hint != "" {

@@ -14,6 +14,9 @@ const listed = 20
 // summary says at the end what ran, where the results lie, and what failed.
 func (p printer) summary(s run.Summary) []string {
 	lines := append([]string{p.headline(s)}, p.outputs(s.Outputs)...)
+	for _, w := range s.Warnings {
+		lines = append(lines, p.problem(w)...)
+	}
 	return append(lines, p.failures(s.Failures)...)
 }
 
@@ -37,6 +40,9 @@ func (p printer) headline(s run.Summary) string {
 	default:
 		line += ": " + Count(int64(s.UpToDate)) + " actions are up to date"
 	}
+	if s.Restored > 0 {
+		line += ", " + Count(int64(s.Restored)) + " of them from results that were known"
+	}
 	return line + p.faint.Sprint(" ("+took+")")
 }
 
@@ -59,12 +65,9 @@ func (p printer) outputs(outputs []run.Output) []string {
 	shown := outputs[:p.limit(len(outputs))]
 	rows := make([][]string, len(shown))
 	for i, o := range shown {
-		rows[i] = []string{o.Label.String(), "", "", o.Path}
+		rows[i] = []string{o.Label.String(), "", o.Path}
 		if o.Partitions > 1 {
 			rows[i][1] = plural(o.Partitions, "partition")
-		}
-		if o.Bytes > 0 {
-			rows[i][2] = Bytes(o.Bytes)
 		}
 	}
 	return p.andMore(columns(rows), len(outputs)-len(shown))

@@ -89,9 +89,9 @@ func build(e run.Events, c *clock) {
 	same.Same, same.Rows = true, -1
 	e.Finished(second, same)
 	c.add(time.Second)
-	e.Finished(third, run.Outcome{Ended: c.now(), Wall: time.Second, Rows: -1, Problem: &engine.Problem{
+	e.Finished(third, run.Outcome{Ended: c.now(), Wall: time.Second, Rows: -1, Problems: []engine.Problem{{
 		Summary: "no column usr in plays", Detail: "There are user and day.\nBoth are text.", Hint: "did you mean user?",
-		Range: engine.Range{File: "plays/x.sql", Start: engine.Pos{Line: 12, Column: 3}}},
+		Range: engine.Range{File: "plays/x.sql", Start: engine.Pos{Line: 12, Column: 3}}}},
 		Failure: "no column usr in plays (did you mean user?)"})
 	mail := run.Job{Number: 4, Label: label("//reports:mail"), Kind: engine.Command, Slot: 1, Started: c.now()}
 	e.Started(mail)

@@ -1,0 +1,169 @@
+package ledger
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+)
+
+var update = flag.Bool("update", false, "write the pinned formats anew; a change of them needs a new formatVersion")
+
+func pinned(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not what it was; a change needs a new formatVersion.\n got:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// TestPinnedSchema holds the tables still: a ledger that was written yesterday must be understood today.
+func TestPinnedSchema(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t)
+	var b strings.Builder
+	for _, q := range []string{"PRAGMA application_id", "PRAGMA user_version", "PRAGMA journal_mode", "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"} {
+		if strings.HasPrefix(q, "PRAGMA") {
+			fmt.Fprintf(&b, "-- %s: ", strings.TrimPrefix(q, "PRAGMA "))
+		}
+		err := l.read(func(c *sqlite.Conn) error {
+			return sqlitex.ExecuteTransient(c, q, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+				_, err := fmt.Fprintln(&b, s.ColumnText(0))
+				return err
+			}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pinned(t, "../../testdata/format/ledger.sql", b.String())
+}
+
+// TestPinnedRecords holds the records' own form still.
+func TestPinnedRecords(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for _, x := range []struct {
+		name   string
+		record any
+	}{{"result", sampleResult()}, {"run", sampleRun()}, {"version", sampleVersion(1)}} {
+		body, err := encode(x.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %s\n", x.name, body)
+	}
+	fmt.Fprintf(&b, "outputs of a pointer %q\n", encodeOutputs(visible(sampleVersion(1))))
+	pinned(t, "../../testdata/format/records.txt", b.String())
+}
+
+// TestDecodeRefuses: what encode would not have written is damage.
+func TestDecodeRefuses(t *testing.T) {
+	t.Parallel()
+	good, err := encode(sampleRun())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, b := range map[string]string{
+		"cut short":       string(good[:len(good)-1]),
+		"more behind":     string(good) + "\n",
+		"white space":     " " + string(good),
+		"unknown field":   `{"Colour":1,` + string(good[1:]),
+		"twice":           `{"ExitCode":4,` + string(good[1:]),
+		"missing field":   strings.Replace(string(good), `"ExitCode":3,`, "", 1),
+		"other case":      strings.Replace(string(good), "ExitCode", "exitcode", 1),
+		"not JSON at all": "x",
+		"nothing":         "",
+	} {
+		if _, err := decode[engine.Run]([]byte(b)); err == nil || !strings.HasPrefix(err.Error(), "damaged record") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// fuzzRecord: what is accepted is written again with the same bytes.
+func fuzzRecord[T any](f *testing.F, sample T) {
+	for _, v := range []T{sample, *new(T)} {
+		b, err := encode(v)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := decode[T](b)
+		if err != nil {
+			return
+		}
+		if again, err := encode(v); err != nil || !bytes.Equal(again, b) {
+			t.Errorf("%q was taken, and is written %q, %v", b, again, err)
+		}
+	})
+}
+
+func FuzzDecodeResult(f *testing.F)  { fuzzRecord(f, sampleResult()) }
+func FuzzDecodeRun(f *testing.F)     { fuzzRecord(f, sampleRun()) }
+func FuzzDecodeVersion(f *testing.F) { fuzzRecord(f, sampleVersion(1)) }
+
+func sampleOutputs() [][]engine.OutputResult {
+	return [][]engine.OutputResult{
+		{},
+		visible(sampleVersion(1)),
+		{{Name: "a", Tree: cache.TreeDigest{1}, Rows: -1}, {Name: "b", Rows: -1, Columns: columns}, {Name: strings.Repeat("c", 200), Rows: -1, Columns: columns[:1]}, {Rows: -1}},
+	}
+}
+
+func TestOutputsCodec(t *testing.T) {
+	t.Parallel()
+	d := outputDecoder{}
+	for range 2 { // the second time with what the decoder remembers
+		for _, outputs := range sampleOutputs() {
+			b := encodeOutputs(outputs)
+			got, err := d.decode(b)
+			if err != nil || !reflect.DeepEqual(got, outputs) {
+				t.Errorf("%v came back as %v, %v", outputs, got, err)
+			}
+			for k := range b {
+				if got, err := d.decode(b[:k]); err == nil {
+					t.Errorf("the first %d of %d bytes of %v were taken for %v", k, len(b), outputs, got)
+				}
+			}
+			if _, err := d.decode(append(b, 0)); err == nil {
+				t.Error("one byte more was taken")
+			}
+		}
+	}
+}
+
+func FuzzDecodeOutputs(f *testing.F) {
+	for _, outputs := range sampleOutputs() {
+		f.Add(encodeOutputs(outputs))
+	}
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := outputDecoder{}
+		outputs, err := d.decode(b)
+		if err != nil {
+			return
+		}
+		if again := encodeOutputs(outputs); !bytes.Equal(again, b) {
+			t.Errorf("%x was taken, and is written %x", b, again)
+		}
+	})
+}

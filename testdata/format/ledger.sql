@@ -1,0 +1,21 @@
+-- application_id: 1685086769
+-- user_version: 1
+-- journal_mode: wal
+CREATE TABLE target (id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, label TEXT NOT NULL, UNIQUE (workspace, label)) STRICT
+CREATE TABLE environment (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT
+CREATE TABLE section (digest BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE result (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, label TEXT NOT NULL, partition TEXT NOT NULL, body TEXT NOT NULL) STRICT
+CREATE INDEX run_by_key ON run (key)
+CREATE INDEX run_by_label ON run (label, partition)
+CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
+  body TEXT NOT NULL) STRICT, WITHOUT ROWID
+CREATE INDEX version_by_target ON version (target, partition, sequence)
+CREATE TABLE fingerprint (id BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE judgement (id INTEGER PRIMARY KEY, environment INTEGER NOT NULL REFERENCES environment, version BLOB NOT NULL, rules BLOB NOT NULL,
+  body TEXT NOT NULL) STRICT
+CREATE INDEX judgement_by_version ON judgement (environment, version, rules, id)
+CREATE TABLE acceptance (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
+  trees BLOB NOT NULL, rules BLOB NOT NULL, body TEXT NOT NULL, PRIMARY KEY (environment, target, partition, trees, rules)) STRICT, WITHOUT ROWID
+CREATE TABLE pointer (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
+  version BLOB NOT NULL, key BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID
