@@ -4,40 +4,43 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// own makes this process's private directory, and removes those of processes that are gone: nothing stays behind a kill -9.
-func (s *Store) own() error {
-	s.once.Do(func() { s.err = s.makeOwn() })
-	return s.err
+// Private is a directory that belongs to this process while it lives. Whoever makes the next one beside it removes those of processes that are gone, so
+// nothing stays behind a kill -9.
+type Private struct {
+	Dir  string
+	lock *os.File // on the directory itself
 }
 
-func (s *Store) makeOwn() error {
-	jobs := filepath.Join(s.Dir, "jobs")
+// MakePrivate makes a private directory in parent, named with a prefix.
+func MakePrivate(parent, prefix string) (*Private, error) {
 	// Held while directories come and go, so that nobody takes one for abandoned that is not locked yet.
-	gate, err := lockFile(filepath.Join(jobs, ".lock"), true)
+	gate, err := lockDir(parent, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer gate.Close()
-	dirs, err := os.ReadDir(jobs)
+	entries, err := os.ReadDir(parent)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, d := range dirs {
-		if d.IsDir() {
-			removeAbandoned(filepath.Join(jobs, d.Name()))
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
+			removeAbandoned(filepath.Join(parent, e.Name()))
 		}
 	}
-	if s.private, err = os.MkdirTemp(jobs, "p-"); err != nil {
-		return err
+	p := &Private{}
+	if p.Dir, err = os.MkdirTemp(parent, prefix); err != nil {
+		return nil, err
 	}
-	s.lock, err = lockFile(filepath.Join(s.private, ".lock"), true)
-	return errors.Join(err, os.Mkdir(filepath.Join(s.private, "tmp"), 0o777))
+	p.lock, err = lockDir(p.Dir, true)
+	return p, err
 }
 
 func removeAbandoned(dir string) {
-	lock, err := lockFile(filepath.Join(dir, ".lock"), false)
+	lock, err := lockDir(dir, false)
 	if err != nil {
 		return // its process lives
 	}
@@ -45,20 +48,32 @@ func removeAbandoned(dir string) {
 	_ = RemoveAll(dir) // what can't be removed now is tried again by the next process
 }
 
-// Close removes what this process had for itself.
-func (s *Store) Close() error {
-	if s.private == "" {
+// Close removes the directory.
+func (p *Private) Close() error {
+	if p == nil {
 		return nil
 	}
-	err := RemoveAll(s.private)
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(RemoveAll(p.Dir), p.lock.Close())
 }
+
+// own makes this process's private directory in the store.
+func (s *Store) own() error {
+	s.once.Do(func() {
+		if s.private, s.err = MakePrivate(filepath.Join(s.Dir, "jobs"), "p-"); s.err == nil {
+			s.err = os.Mkdir(filepath.Join(s.private.Dir, "tmp"), 0o777)
+		}
+	})
+	return s.err
+}
+
+// Close removes what this process had for itself.
+func (s *Store) Close() error { return s.private.Close() }
 
 func (s *Store) temp() (*os.File, error) {
 	if err := s.own(); err != nil {
 		return nil, err
 	}
-	return os.CreateTemp(filepath.Join(s.private, "tmp"), "")
+	return os.CreateTemp(filepath.Join(s.private.Dir, "tmp"), "")
 }
 
 // JobDir makes an empty directory for a job, on the store's file system.
@@ -66,7 +81,7 @@ func (s *Store) JobDir(name string) (string, error) {
 	if err := s.own(); err != nil {
 		return "", err
 	}
-	return os.MkdirTemp(s.private, name+"-")
+	return os.MkdirTemp(s.private.Dir, name+"-")
 }
 
 // RemoveAll removes a directory also where a job took the right to write from a folder in it.

@@ -29,8 +29,7 @@ type Store struct {
 	// Warn is told of damage that was found and set aside.
 	Warn func(string)
 
-	private string   // this process's own directory, removed when it ends
-	lock    *os.File // held while the process lives
+	private *Private
 	once    sync.Once
 	err     error
 

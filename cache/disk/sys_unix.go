@@ -11,9 +11,9 @@ import (
 
 type unixStat = syscall.Stat_t
 
-// lockFile opens a file and locks it until it is closed; without wait it fails if another process holds it.
-func lockFile(name string, wait bool) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
+// lockDir opens a directory and locks it until it is closed; without wait it fails if another process holds it.
+func lockDir(name string, wait bool) (*os.File, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

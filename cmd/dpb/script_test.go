@@ -13,7 +13,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// asProgram makes the test binary run as dpb, for tests that start and kill it.
+const asProgram = "DPB_TEST_AS_PROGRAM"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(dpb(os.Args[1:]))
+	}
 	testscript.Main(m, map[string]func(){"dpb": func() { os.Exit(dpb(os.Args[1:])) }})
 }
 

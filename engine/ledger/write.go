@@ -20,14 +20,25 @@ type Tx struct {
 
 // Write runs f in one transaction. When it returns nil all is on disk.
 func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) error {
-	conn, err := l.pool.Take(ctx)
+	err := l.write(ctx, f)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // SQLite says only that it was interrupted
+	}
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
+	}
+	return nil
+}
+
+func (l *Ledger) write(ctx context.Context, f func(*Tx) error) error {
+	conn, err := l.pool.Take(ctx)
+	if err != nil {
+		return err
 	}
 	defer l.pool.Put(conn)
 	tx := &Tx{conn: conn, l: l, ids: map[string]int64{}}
 	if err := tx.run(f); err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return err
 	}
 	l.ids.add(tx.ids)
 	return nil

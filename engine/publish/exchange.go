@@ -18,6 +18,7 @@ func exchangeSlowly(a, b string) error {
 	return os.Rename(aside, a)
 }
 
+// isNotEmpty says that something else lies where a folder was expected to be, or to be empty.
 func isNotEmpty(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.ENOTDIR)
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
@@ -31,6 +32,10 @@ type View struct {
 	mu    sync.Mutex
 	shown map[string]shown // by place
 	dirty bool
+
+	once    sync.Once
+	private *disk.Private // where folders are made before they take their place
+	err     error
 }
 
 // shown is what lies at one place: a version's output at a partition.
@@ -134,7 +139,11 @@ func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.V
 	if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(out, ".new-")
+	v.once.Do(func() { v.private, v.err = disk.MakePrivate(out, ".new-") })
+	if v.err != nil {
+		return v.err
+	}
+	tmp, err := os.MkdirTemp(v.private.Dir, "")
 	if err != nil {
 		return err
 	}
@@ -188,11 +197,14 @@ func (v *View) replace(at, full, tmp string) error {
 // keepOthers moves to the new folder what other targets show below the old one: //a/b:c lies below //a:b.
 func (v *View) keepOthers(at, old, new string) error {
 	entries, err := os.ReadDir(old)
+	if isNotEmpty(err) {
+		return nil // a file lay there
+	}
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !v.showsBelow(filepath.Join(at, e.Name())+string(filepath.Separator)) {
+		if !e.IsDir() || !v.showsIn(filepath.Join(at, e.Name())) {
 			continue
 		}
 		if err := os.Rename(filepath.Join(old, e.Name()), filepath.Join(new, e.Name())); err != nil {
@@ -202,11 +214,12 @@ func (v *View) keepOthers(at, old, new string) error {
 	return nil
 }
 
-func (v *View) showsBelow(prefix string) bool {
+// showsIn says whether something is shown at a place or below it.
+func (v *View) showsIn(place string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for at := range v.shown {
-		if strings.HasPrefix(at, prefix) {
+		if rest, ok := strings.CutPrefix(at, place); ok && (rest == "" || rest[0] == filepath.Separator) {
 			return true
 		}
 	}
@@ -251,31 +264,38 @@ func (v *View) withdraw(at string) error {
 	v.mu.Unlock()
 	full := filepath.Join(v.root, Dir, at)
 	for _, f := range s.files {
-		if err := os.Remove(filepath.Join(full, f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		name := filepath.Join(full, f.name)
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotEmpty(err) { // what people put in its place is theirs
 			return err
 		}
+		v.prune(filepath.Dir(name))
 	}
-	// Folders go as long as they are empty.
-	for dir := full; dir != filepath.Join(v.root, Dir); dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
-			return nil
-		}
-	}
+	v.prune(full)
 	return nil
 }
 
-// Save writes the state for the next command.
-func (v *View) Save() error {
+// prune removes a folder below dpb-out and those around it, as long as they are empty.
+func (v *View) prune(dir string) {
+	for ; dir != filepath.Join(v.root, Dir); dir = filepath.Dir(dir) {
+		if err := syscall.Rmdir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+	}
+}
+
+// Close writes the state for the next command.
+func (v *View) Close() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	err := v.private.Close()
 	if !v.dirty {
-		return nil
+		return err
 	}
 	v.dirty = false
 	if err := os.MkdirAll(filepath.Dir(v.file), 0o777); err != nil {
 		return err
 	}
-	return disk.WriteFile(v.file, encode(v.shown))
+	return errors.Join(err, disk.WriteFile(v.file, encode(v.shown)))
 }
 
 // sortedPlaces gives a state its one encoding.

@@ -120,7 +120,7 @@ func (s *Session) openForWriting(dir string) (err error) {
 func (s *Session) Close() error {
 	var errs []error
 	if !s.ReadOnly {
-		errs = append(errs, s.stat.Save(), s.View.Save(), s.Store.Close())
+		errs = append(errs, s.stat.Save(), s.View.Close(), s.Store.Close())
 	}
 	if s.Ledger != nil {
 		errs = append(errs, s.Ledger.Close())

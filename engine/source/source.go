@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/dpb-build/dpb/cache"
@@ -28,9 +29,12 @@ type Files struct {
 	Stat *disk.StatCache
 
 	mu       sync.Mutex
-	observed map[string]*observation
+	observed map[place]*observation
 	ingested map[cache.TreeDigest]bool
 }
+
+// place is a folder and a pattern below it.
+type place struct{ dir, pattern string }
 
 type observation struct {
 	once     sync.Once
@@ -46,67 +50,71 @@ type Snapshot struct {
 
 // Observe returns what a glob matches. It is relative to package pkg unless absolute.
 func (f *Files) Observe(_ context.Context, pkg, glob string) (Snapshot, error) {
-	full := f.absolute(pkg, glob)
+	at := f.split(pkg, glob)
 	f.mu.Lock()
 	if f.observed == nil {
-		f.observed = map[string]*observation{}
+		f.observed = map[place]*observation{}
 	}
-	o := f.observed[full]
+	o := f.observed[at]
 	if o == nil {
 		o = &observation{}
-		f.observed[full] = o
+		f.observed[at] = o
 	}
 	f.mu.Unlock()
-	o.once.Do(func() { o.snapshot, o.err = f.observe(full) })
+	o.once.Do(func() { o.snapshot, o.err = f.observe(at) })
 	return o.snapshot, o.err
 }
 
-func (f *Files) absolute(pkg, glob string) string {
-	if path.IsAbs(glob) {
-		return path.Clean(glob)
+// split cuts a glob into the folder where its wildcards begin and the rest, which without a wildcard is one name.
+func (f *Files) split(pkg, glob string) place {
+	dir, pattern := doublestar.SplitPattern(path.Clean(glob))
+	if !path.IsAbs(dir) {
+		dir = path.Join(filepath.ToSlash(f.Root), pkg, dir)
 	}
-	return path.Join(filepath.ToSlash(f.Root), pkg, glob)
+	return place{dir, pattern}
 }
 
-func (f *Files) observe(full string) (Snapshot, error) {
-	base, names, err := match(full)
+func (f *Files) observe(at place) (Snapshot, error) {
+	names, err := at.match()
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("%s: %w", full, err)
+		return Snapshot{}, fmt.Errorf("%s: %w", path.Join(at.dir, at.pattern), err)
 	}
 	entries := make([]cache.Entry, 0, len(names))
 	for _, name := range names {
-		d, info, err := f.Stat.Digest(filepath.Join(base, filepath.FromSlash(name)))
+		d, info, err := f.Stat.Digest(filepath.Join(at.dir, filepath.FromSlash(name)))
 		if err != nil {
 			return Snapshot{}, err
 		}
 		entries = append(entries, cache.Entry{Path: name, Kind: cache.File, Digest: d, Size: info.Size()})
 	}
 	t, err := cache.NewTree(entries)
-	return Snapshot{Tree: t, base: base}, err
+	return Snapshot{Tree: t, base: at.dir}, err
 }
 
-// match lists the regular files that a pattern matches, relative to its fixed part, in order. What can't be read is an error: it might have matched.
-func match(full string) (base string, names []string, err error) {
-	if !strings.ContainsAny(full, `*?[{\`) {
-		info, err := os.Stat(full)
-		base, name := path.Split(full)
+// match lists the regular files that the pattern matches, in order. What can't be read is an error: it might have matched.
+func (p place) match() (names []string, err error) {
+	if !strings.ContainsAny(p.pattern, `*?[{\`) {
+		info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(p.pattern)))
 		switch {
-		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
-			return base, nil, nil
+		case isAbsent(err):
+			return nil, nil
 		case err != nil:
-			return base, nil, err
+			return nil, err
 		case !info.Mode().IsRegular():
-			return base, nil, errors.New("not a regular file; for the files in a folder write folder/**")
+			return nil, errors.New("not a regular file; for the files in a folder write folder/**")
 		}
-		return base, []string{name}, nil
+		return []string{p.pattern}, nil
 	}
-	base, pattern := doublestar.SplitPattern(full)
-	if _, err := os.Stat(base); errors.Is(err, fs.ErrNotExist) {
-		return base, nil, nil
+	if info, err := os.Stat(p.dir); isAbsent(err) || err == nil && !info.IsDir() {
+		return nil, nil
 	}
-	names, err = doublestar.Glob(os.DirFS(base), pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())
+	names, err = doublestar.Glob(os.DirFS(p.dir), p.pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())
 	slices.Sort(names)
-	return base, names, err
+	return slices.Compact(names), err
+}
+
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // Ingest brings a snapshot's bytes into the store. It fails if a file is no longer what was observed.
@@ -150,7 +158,7 @@ func ingest(ctx context.Context, store *disk.Store, file string, want cache.Dige
 func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine.CodeFile, error) {
 	var out []engine.CodeFile
 	for _, glob := range globs {
-		files, err := f.code(f.absolute(pkg, glob))
+		files, err := f.code(f.split(pkg, glob))
 		if err != nil {
 			return nil, fmt.Errorf("code %q: %w", glob, err)
 		}
@@ -163,15 +171,15 @@ func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine
 	return slices.CompactFunc(out, func(a, b engine.CodeFile) bool { return a.Path == b.Path }), nil
 }
 
-func (f *Files) code(full string) (out []engine.CodeFile, err error) {
-	base, names, err := match(full)
+func (f *Files) code(at place) (out []engine.CodeFile, err error) {
+	names, err := at.match()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		file := filepath.Join(base, filepath.FromSlash(name))
+		file := filepath.Join(at.dir, filepath.FromSlash(name))
 		rel, err := filepath.Rel(f.Root, file)
-		if err != nil || strings.HasPrefix(rel, "..") {
+		if err != nil || !filepath.IsLocal(rel) {
 			return nil, fmt.Errorf("%s lies outside of the workspace, where code has no place of its own", file)
 		}
 		d, info, err := f.Stat.Digest(file)

@@ -1,0 +1,348 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
+)
+
+var day = engine.Partition{{Dimension: "day", Text: "2017-06-15"}}
+
+// checkout is a workspace with a view of it.
+type checkout struct {
+	*View
+	t *testing.T
+}
+
+func newCheckout(t *testing.T) checkout {
+	t.Helper()
+	store, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	root := t.TempDir()
+	return checkout{OpenView(root, filepath.Join(root, ".dpb", "view"), store), t}
+}
+
+// next ends the command and starts the one that follows.
+func (c checkout) next() checkout {
+	c.t.Helper()
+	c.do(c.Close())
+	return checkout{OpenView(c.root, c.View.file, c.store), c.t}
+}
+
+func target(label string, outputs ...string) *engine.Target {
+	l, err := engine.ParseLabel(label, "")
+	if err != nil {
+		panic(err)
+	}
+	t := &engine.Target{Label: l}
+	for _, name := range outputs {
+		t.Outputs = append(t.Outputs, &engine.Output{Name: name})
+	}
+	return t
+}
+
+// version stores one: its outputs by name, each with its files by name; a name that ends in a slash is a folder.
+func (c checkout) version(number byte, outputs map[string]map[string]string) engine.Version {
+	v := engine.Version{ID: engine.VersionID{number}}
+	for name, files := range outputs {
+		var entries []cache.Entry
+		for path, content := range files {
+			if dir, ok := strings.CutSuffix(path, "/"); ok {
+				entries = append(entries, cache.Entry{Path: dir, Kind: cache.Dir})
+				continue
+			}
+			d, n, err := c.store.Put(c.t.Context(), strings.NewReader(content))
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			entries = append(entries, cache.Entry{Path: path, Kind: cache.File, Digest: d, Size: n})
+		}
+		tree, err := cache.NewTree(entries)
+		if err == nil {
+			_, err = c.store.PutTree(c.t.Context(), tree)
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		v.Outputs = append(v.Outputs, engine.VersionOutput{Name: name, Raw: tree.Digest(), Visible: tree.Digest()})
+	}
+	return v
+}
+
+// one is a version of one output x.
+func (c checkout) one(number byte, files map[string]string) engine.Version {
+	return c.version(number, map[string]map[string]string{"x": files})
+}
+
+func (c checkout) point(t *engine.Target, p engine.Partition, v engine.Version) {
+	c.t.Helper()
+	if err := c.Point(c.t.Context(), t, p, v); err != nil {
+		c.t.Fatal(err)
+	}
+	if !c.Current(t, p, v.ID) {
+		c.t.Errorf("%s@%s does not show version %s", t.Label, p, v.ID.Short())
+	}
+}
+
+func (c checkout) file(name string) string { return filepath.Join(c.root, Dir, name) }
+
+// shows checks what lies in dpb-out: files with their content, and folders that are empty.
+func (c checkout) shows(want map[string]string) {
+	c.t.Helper()
+	got := map[string]string{}
+	err := filepath.WalkDir(c.file(""), func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(c.file(""), path)
+		switch {
+		case err != nil || rel == ".":
+			return err
+		case strings.HasPrefix(rel, ".new-"): // where folders are made
+			return filepath.SkipDir
+		case !d.IsDir():
+			b, err := os.ReadFile(path)
+			got[rel] = string(b)
+			return err
+		}
+		children, err := os.ReadDir(path)
+		if len(children) == 0 {
+			got[rel+"/"] = ""
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		c.t.Errorf("dpb-out holds %v\nwant %v", got, want)
+	}
+}
+
+func (c checkout) do(err error) {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func TestShow(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//reports:royalties", "x")
+	first, second := c.one(1, map[string]string{"a.csv": "1", "sub/b.csv": "2"}), c.one(2, map[string]string{"a.csv": "3", "empty/": ""})
+	if c.Current(x, day, first.ID) {
+		t.Error("it is current before it was shown")
+	}
+	c.point(x, day, first)
+	c.shows(map[string]string{"reports/royalties/day=2017-06-15/a.csv": "1", "reports/royalties/day=2017-06-15/sub/b.csv": "2"})
+	c.point(x, day, second)
+	if c.Current(x, day, first.ID) {
+		t.Error("the version of before is still current")
+	}
+	c.shows(map[string]string{"reports/royalties/day=2017-06-15/a.csv": "3", "reports/royalties/day=2017-06-15/empty/": ""})
+	info, err := os.Stat(c.file("reports/royalties/day=2017-06-15/a.csv"))
+	if err != nil || info.Mode() != 0o444 {
+		t.Errorf("the file is %v, %v; want it read-only", info.Mode(), err)
+	}
+}
+
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	two := append(engine.Partition{{Dimension: "country", Text: "DE"}}, day...)
+	for _, c := range []struct {
+		target *engine.Target
+		p      engine.Partition
+		want   []string
+	}{
+		{target("//a/b:t", "x"), day, []string{"dpb-out/a/b/t/day=2017-06-15"}},
+		{target("//:t", "x"), nil, []string{"dpb-out/t"}},
+		{target("//a:t", "good", "bad"), two, []string{"dpb-out/a/t.good/country=DE/day=2017-06-15", "dpb-out/a/t.bad/country=DE/day=2017-06-15"}},
+	} {
+		if got := Paths(c.target, c.p); !slices.Equal(got, c.want) {
+			t.Errorf("%v, want %v", got, c.want)
+		}
+	}
+}
+
+// TestTouched: what people do to a file or folder is noticed, and undone by the next Point.
+func TestTouched(t *testing.T) {
+	t.Parallel()
+	for what, touch := range map[string]func(c checkout) error{
+		"edited": func(c checkout) error {
+			return errors.Join(os.Chmod(c.file("t/a"), 0o666), os.WriteFile(c.file("t/a"), []byte("2"), 0o666))
+		},
+		"deleted":     func(c checkout) error { return os.Remove(c.file("t/sub/b")) },
+		"all deleted": func(c checkout) error { return os.RemoveAll(c.file("")) },
+		"replaced": func(c checkout) error {
+			return errors.Join(os.WriteFile(c.file("new"), []byte("1"), 0o444), os.Rename(c.file("new"), c.file("t/a")))
+		},
+		"a folder for a file": func(c checkout) error {
+			return errors.Join(os.Remove(c.file("t/a")), os.MkdirAll(c.file("t/a/b"), 0o777))
+		},
+		"a file for its place": func(c checkout) error {
+			return errors.Join(os.RemoveAll(c.file("t")), os.WriteFile(c.file("t"), nil, 0o666))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			c, x := newCheckout(t), target("//:t", "x")
+			v := c.one(1, map[string]string{"a": "1", "sub/b": "2"})
+			c.point(x, nil, v)
+			c = c.next()
+			c.do(touch(c))
+			if c.Current(x, nil, v.ID) {
+				t.Error("it was not noticed")
+			}
+			c.point(x, nil, v)
+			c.shows(map[string]string{"t/a": "1", "t/sub/b": "2"})
+		})
+	}
+}
+
+// TestNestedPackages: //a/b:c lies below //a:b, and stays when that is shown anew or withdrawn.
+func TestNestedPackages(t *testing.T) {
+	t.Parallel()
+	c, outer, inner := newCheckout(t), target("//a:b", "x"), target("//a/b:c", "x")
+	below := c.one(2, map[string]string{"f": "inner"})
+	c.point(outer, nil, c.one(1, map[string]string{"f": "1", "old/f": "1"}))
+	c.point(inner, nil, below)
+	c.point(outer, nil, c.one(3, map[string]string{"f": "2"}))
+	if !c.Current(inner, nil, below.ID) {
+		t.Error("the inner one was touched")
+	}
+	c.shows(map[string]string{"a/b/f": "2", "a/b/c/f": "inner"})
+	c.do(c.Withdraw(outer.Label, ""))
+	c.shows(map[string]string{"a/b/c/f": "inner"})
+	c.do(c.Withdraw(inner.Label, ""))
+	c.shows(map[string]string{})
+}
+
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t)
+	one, two, longer := target("//p:t", "x"), target("//p:u", "x", "y"), target("//p:tt", "x")
+	next := engine.Partition{{Dimension: "day", Text: "2017-06-16"}}
+	c.point(one, day, c.one(1, map[string]string{"a": "1", "deep/er/b": "2", "empty/": ""}))
+	c.point(one, next, c.one(2, map[string]string{"a": "3"}))
+	c.point(longer, day, c.one(3, map[string]string{"a": "4"}))
+	both := map[string]map[string]string{"x": {"a": "5"}, "y": {"a": "6"}}
+	c.point(two, day, c.version(4, both))
+	c.point(two, next, c.version(5, both))
+	c.do(c.Withdraw(one.Label, day.String()))
+	c.do(c.Withdraw(two.Label, day.String()))
+	c.do(c.Withdraw(two.Label, "day=2017-06-17")) // never shown
+	c.shows(map[string]string{"p/t/day=2017-06-16/a": "3", "p/tt/day=2017-06-15/a": "4", "p/u.x/day=2017-06-16/a": "5", "p/u.y/day=2017-06-16/a": "6"})
+	if c.Current(one, day, engine.VersionID{1}) {
+		t.Error("what was withdrawn is current")
+	}
+}
+
+// TestWithdrawLeavesWhatIsNotOurs: files that people put there stay.
+func TestWithdrawLeavesWhatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//:t", "x")
+	c.point(x, nil, c.one(1, map[string]string{"a": "1", "b": "2", "empty/": "", "sub/c": "3"}))
+	c.do(os.WriteFile(c.file("t/mine"), []byte("m"), 0o666))
+	c.do(os.WriteFile(c.file("t/empty/mine"), []byte("m"), 0o666))
+	c.do(errors.Join(os.Remove(c.file("t/b")), os.Mkdir(c.file("t/b"), 0o777), os.WriteFile(c.file("t/b/mine"), []byte("m"), 0o666)))
+	c.do(errors.Join(os.RemoveAll(c.file("t/sub")), os.WriteFile(c.file("t/sub"), []byte("m"), 0o666)))
+	c.do(c.Withdraw(x.Label, ""))
+	c.shows(map[string]string{"t/mine": "m", "t/empty/mine": "m", "t/b/mine": "m", "t/sub": "m"})
+}
+
+func TestSeveralOutputs(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//p:t", "good", "bad")
+	v := c.version(1, map[string]map[string]string{"bad": {"b": "1"}, "good": {"g": "2"}})
+	c.point(x, nil, v)
+	c.shows(map[string]string{"p/t.good/g": "2", "p/t.bad/b": "1"})
+	c.do(os.Remove(c.file("p/t.bad/b")))
+	if c.Current(x, nil, v.ID) {
+		t.Error("a file of the second output is gone, and that was not noticed")
+	}
+	err := c.Point(t.Context(), target("//p:t", "good", "other"), nil, v)
+	if err == nil || !strings.Contains(err.Error(), "has no output other") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestEvicted: where the bytes of a version are gone, dpb-out shows nothing rather than another version.
+func TestEvicted(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//:t", "x")
+	c.point(x, nil, c.one(1, map[string]string{"a": "1"}))
+	v := c.one(2, map[string]string{"a": "2"})
+	c.do(os.Remove(c.store.BlobPath(cache.Sum([]byte("2")))))
+	c.do(c.Point(t.Context(), x, nil, v))
+	if c.Current(x, nil, v.ID) || c.Current(x, nil, engine.VersionID{1}) {
+		t.Error("it is current")
+	}
+	c.shows(map[string]string{})
+}
+
+func TestState(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//:t", "x")
+	v := c.one(1, map[string]string{"a": "1"})
+	c.point(x, nil, v)
+	c = c.next()
+	if !c.Current(x, nil, v.ID) {
+		t.Error("the next command does not know what is shown")
+	}
+	good, err := os.ReadFile(c.View.file)
+	c.do(err)
+	for k := range good {
+		damaged := slices.Clone(good)
+		damaged[k] ^= 1
+		for _, b := range [][]byte{damaged, good[:k]} {
+			if m := decode(b); len(m) != 0 {
+				t.Fatalf("byte %d: damaged state was taken: %v", k, m)
+			}
+		}
+	}
+	c.do(os.WriteFile(c.View.file, good[:len(good)-1], 0o666))
+	anew := c.next()
+	if anew.Current(x, nil, v.ID) {
+		t.Error("damaged state was taken")
+	}
+	anew.point(x, nil, v)
+	anew.shows(map[string]string{"t/a": "1"})
+}
+
+// TestManyPlaces: 10,000 places are kept, found and listed.
+func TestManyPlaces(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t)
+	for k := range 10_000 {
+		files := []file{{"a.csv", 1, int64(k), 3, 4}, {"sub/b", -1, 2, 3, 1 << 63}}
+		c.shown[fmt.Sprintf("p/t/day=%d", k)] = shown{engine.VersionID{byte(k), byte(k >> 8)}, files}
+	}
+	c.shown["p/none"] = shown{}
+	if again := decode(encode(c.shown)); !reflect.DeepEqual(again, c.shown) {
+		t.Error("they did not come back")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	full := encode(map[string]shown{"p/t": {engine.VersionID{1}, []file{{"a", 1, 2, 3, 4}, {"b", 1, 2, 3, 4}}}, "q": {}})
+	f.Add(full[len(magic) : len(full)-32])
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b := append([]byte(magic), body...)
+		sum := cache.Sum(b)
+		got := decode(append(b, sum[:]...))
+		if again := decode(encode(got)); !reflect.DeepEqual(got, again) {
+			t.Errorf("%v came back as %v", got, again)
+		}
+	})
+}
