@@ -94,6 +94,8 @@ func (b *block) code() []engine.CodeRef {
 			ref.Glob, ref.Source = "", label
 		} else if !b.insideGlob(&hclsyntax.LiteralValueExpr{SrcRange: w.at}, w.text) {
 			continue
+		} else {
+			b.needFile(w.at, w.text)
 		}
 		out = append(out, ref)
 	}

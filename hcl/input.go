@@ -1,13 +1,18 @@
 package hcl
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -176,6 +181,40 @@ func (d *edges) glob(b *block, in *engine.Input, text engine.Text, e hclsyntax.E
 		return
 	}
 	in.Files = text
+	if !text.ByPartition() {
+		b.needFile(e.Range(), glob)
+	}
+}
+
+// needFile reports a glob that matches no file of the package.
+func (b *block) needFile(at hcl.Range, glob string) {
+	if b.matches(glob) {
+		return
+	}
+	hint := "paths are relative to the package's folder"
+	if engine.CheckName(glob) == nil && b.declares(glob) {
+		hint = fmt.Sprintf("did you mean %q?", ":"+glob)
+	}
+	b.report(at, hint, "%q matches no file", glob)
+}
+
+// declares says whether the package has a target or a source of that name.
+func (b *block) declares(name string) bool {
+	top := b
+	for top.parent != nil {
+		top = top.parent
+	}
+	return slices.ContainsFunc(top.body.Blocks, func(c *hclsyntax.Block) bool {
+		return (c.Type == "target" || c.Type == "source") && len(c.Labels) == 1 && c.Labels[0] == name
+	})
+}
+
+// matches says whether a glob matches a file of the package.
+func (b *block) matches(glob string) bool {
+	found := errors.New("found")
+	dir := os.DirFS(filepath.Join(b.shared.root, filepath.FromSlash(b.pkg)))
+	err := doublestar.GlobWalk(dir, path.Clean(glob), func(string, fs.DirEntry) error { return found }, doublestar.WithFilesOnly(), doublestar.WithNoHidden())
+	return err == found
 }
 
 // insideGlob reports a glob that can't match in the package.

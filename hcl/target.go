@@ -82,9 +82,7 @@ func (b *block) resources(t *engine.Target) {
 		b.report(b.body.Attributes["network"].NameRange, `add valid_for = "7d", or freeze = "built"`, "network needs valid_for or freeze").Detail =
 			"What a job reads from the network is in no key, so dpb can't see when it changes."
 	}
-	image, ok := b.textAttr("image")
-	if ok && image == "" {
-		b.report(b.attr("image").Range(), "", "image is empty")
+	if image := b.body.Attributes["image"]; image != nil && t.Kind == engine.Command {
+		b.report(image.NameRange, "name the programs with tools = [...] instead", "images are not available yet")
 	}
-	t.Image = image
 }

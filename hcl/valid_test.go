@@ -37,6 +37,8 @@ locals {
   base    = 100
   unused  = [for c in ["a", "b"] : upper(c)]
 }
+-- spam/score.py --
+-- spam/lib/a/b.py --
 -- spam/pipeline.hcl --
 package {
   owner      = "trust-and-safety"
@@ -132,7 +134,6 @@ target "scores" {
   valid_for    = "7d"
   threads      = 4
   memory       = "2GB"
-  image        = "python:3"
   inputs       = { rates = "rates/${partition.country}/*.csv", old = ":classified" }
   input "history" {
     from    = ":hourly"

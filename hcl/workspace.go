@@ -213,7 +213,7 @@ func (b *block) visibility() []engine.Pattern {
 		switch {
 		case err != nil:
 			b.report(w.at, `write a label, "//reports:all" or "//reports/..."`, "%s", err)
-		case p.Subset != nil || p.Version != "" || p.Subtract || p.Output != "":
+		case p.Subset != nil || p.Version != "" || p.Output != "":
 			b.report(w.at, `write a label, "//reports:all" or "//reports/..."`, "visibility names packages and targets only, not %q", w.text)
 		default:
 			out = append(out, p)

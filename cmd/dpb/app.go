@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ keeps every version with the code that made it, and dpb status says in which sta
 		SilenceUsage:      true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.prepare() },
 	}
+	needsSubcommand(root)
 	f := root.PersistentFlags()
 	f.StringVarP(&a.dir, "directory", "C", "", "run as if dpb was started in this directory")
 	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
@@ -62,6 +64,22 @@ keeps every version with the code that made it, and dpb status says in which sta
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root
+}
+
+// needsSubcommand makes a command print its help, and refuse what is no command below it.
+func needsSubcommand(c *cobra.Command) {
+	c.Args = cobra.ArbitraryArgs // else cobra's own complaint comes first
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		text := ""
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			text = fmt.Sprintf("; did you mean %q?", near[0])
+		}
+		return usagef("there is no command %q%s see %s --help", args[0], cmp.Or(text, ";"), c.CommandPath())
+	}
+	c.SuggestionsMinimumDistance = 2
 }
 
 // wrapUsage makes cobra's complaints about arguments usage errors.

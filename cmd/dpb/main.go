@@ -7,8 +7,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
-	_ "time/tzdata" // so that timezones mean the same on each machine
+	_ "time/tzdata" // for machines that have no timezones of their own
 )
 
 // version is set by the linker for releases.
@@ -28,7 +29,7 @@ func dpb(args []string) (code int) {
 	defer stop()
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, kill: kill}
 	cmd := a.root_()
-	cmd.SetArgs(args)
+	cmd.SetArgs(subtractions(args))
 	err := cmd.ExecuteContext(ctx)
 	return a.exit(err, caught())
 }
@@ -60,4 +61,24 @@ func interruptible() (ctx, kill context.Context, caught func() os.Signal, stop f
 		}
 	}
 	return ctx, kill, caught, func() { signal.Stop(signals); close(signals); cancel(); killNow() }
+}
+
+// subtractions moves patterns such as -//x/... behind --, where they are no flags.
+func subtractions(args []string) []string {
+	var out, patterns []string
+	for k, a := range args {
+		if a == "--" {
+			patterns = append(patterns, args[k+1:]...)
+			break
+		}
+		if strings.HasPrefix(a, "-//") || strings.HasPrefix(a, "-:") {
+			patterns = append(patterns, a)
+		} else {
+			out = append(out, a)
+		}
+	}
+	if patterns == nil {
+		return args
+	}
+	return append(append(out, "--"), patterns...)
 }

@@ -23,6 +23,7 @@ func (a *app) queryCmd() *cobra.Command {
 		Long:    "Ask the graph: what depends on what. Needs no store and builds nothing." + exits(exitOK, exitUsage),
 		Example: "  dpb query rdeps //plays:plays\n  dpb query somepath //reports:royalties //plays:raw\n  dpb query affected --since main",
 	}
+	needsSubcommand(c)
 	c.AddCommand(
 		a.nodesCmd("deps PATTERN...", "List targets with all that they need", func(g *graph.Graph, n []*graph.Node) []*graph.Node { return g.Deps(n...) }),
 		a.nodesCmd("rdeps PATTERN...", "List targets with all that need them", func(g *graph.Graph, n []*graph.Node) []*graph.Node { return g.Rdeps(n...) }),

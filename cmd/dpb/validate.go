@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
+	"github.com/dpb-build/dpb/engine/sql"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 	"github.com/dpb-build/dpb/hcl/diag"
 	"github.com/spf13/cobra"
@@ -61,14 +60,14 @@ func (a *app) versionCmd() *cobra.Command {
 	c := &cobra.Command{Use: "version", Short: "Print the version of dpb and of its SQL engine", Long: "Print the version of dpb and of its SQL engine." + exits(exitOK),
 		Example: "  dpb version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			sql := duckdb.Version()
+			engineVersion := duckdb.Version()
 			if a.json {
-				return a.printJSON(map[string]string{"dpb": version, "duckdb": sql, "key_schema": engine.KeySchema})
+				return a.printJSON(map[string]string{"dpb": version, "duckdb": engineVersion, "key_schema": engine.KeySchema})
 			}
-			if sql == "" {
-				sql = "absent: this dpb was built without it"
+			if engineVersion == "" {
+				engineVersion = "absent: this dpb was built without it"
 			}
-			fmt.Fprintf(a.stdout, "dpb %s\nDuckDB %s\nkey schema %s\n", version, sql, engine.KeySchema)
+			fmt.Fprintf(a.stdout, "dpb %s\nDuckDB %s\nkey schema %s\n", version, engineVersion, engine.KeySchema)
 			return nil
 		}}
 	a.jsonFlag(c)
@@ -91,36 +90,13 @@ all the same: what the next file holds, nobody can tell.` + exits(exitOK, exitUs
 			if a.json {
 				return a.printJSON(columns)
 			}
-			fmt.Fprint(a.stdout, columnsBlock(columns))
+			var names, types []string
+			for _, c := range columns {
+				names, types = append(names, c.Name), append(types, c.Type)
+			}
+			fmt.Fprintln(a.stdout, sql.Block(names, types))
 			return nil
 		}}
 	a.jsonFlag(c)
 	return c
-}
-
-// columnsBlock writes columns as the attribute that declares them.
-func columnsBlock(columns []engine.Column) string {
-	width := 0
-	for _, c := range columns {
-		width = max(width, len(columnName(c.Name)))
-	}
-	var b strings.Builder
-	b.WriteString("columns = {\n")
-	for _, c := range columns {
-		text := c.Type
-		if c.NotNull {
-			text += " NOT NULL"
-		}
-		fmt.Fprintf(&b, "  %-*s = %q\n", width, columnName(c.Name), text)
-	}
-	b.WriteString("}\n")
-	return b.String()
-}
-
-// columnName quotes a name that HCL would not take as it is.
-func columnName(name string) string {
-	if engine.CheckName(name) == nil {
-		return name
-	}
-	return strconv.Quote(name)
 }

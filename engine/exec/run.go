@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,7 +19,7 @@ import (
 )
 
 // grace is how long a job that was asked to end has for it.
-const grace = 5 * time.Second
+var grace = 5 * time.Second
 
 // Outcome is how a job ended.
 type Outcome struct {
@@ -52,7 +54,7 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		return o, fmt.Errorf("%s could not be started: %w", j.Target.Command[0][0].Literal, unwrapPath(err))
+		return o, fmt.Errorf("%s could not be started: %w", cmd.Args[0], unwrapPath(err))
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -137,8 +139,11 @@ func command(j *Job) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	if p, ok := j.Programs[args[0]]; ok {
-		cmd.Path, cmd.Err = p, nil
+	switch file, ok := j.Programs[args[0]]; {
+	case ok:
+		cmd.Path, cmd.Err = file, nil
+	case !strings.Contains(args[0], "/"):
+		return nil, fmt.Errorf("program %s is known only when the job runs: name it in tools", args[0])
 	}
 	cmd.Dir = filepath.Join(j.Dir, engine.JobWorkspace, filepath.FromSlash(j.Target.Label.Pkg))
 	cmd.Env = env
@@ -151,9 +156,8 @@ func environment(j *Job, paths engine.Paths) ([]string, error) {
 	tmp := engine.JobPath(pkg, tempDir)
 	env := []string{"PATH=" + j.Programs.path(), "HOME=" + tmp, "TMPDIR=" + tmp, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"}
-	for name, at := range paths {
-		kind, rest, _ := strings.Cut(name, ".")
-		env = append(env, "DPB_"+strings.ToUpper(kind+"_"+rest)+"="+at)
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		env = append(env, "DPB_"+strings.ToUpper(strings.Replace(name, ".", "_", 1))+"="+paths[name])
 	}
 	for _, v := range j.Partition {
 		env = append(env, "DPB_PARTITION_"+strings.ToUpper(v.Dimension)+"="+v.Text)
@@ -207,16 +211,22 @@ func (o *Outcome) readLog(j *Job) error {
 	return nil
 }
 
-// mask replaces the values of secrets in the log.
+// mask replaces the values of secrets in the log; longer ones first, for a secret may begin with another.
 func (o *Outcome) mask(j *Job) error {
-	var pairs []string
+	type secret struct{ value, mask string }
+	var secrets []secret
 	for _, s := range j.Target.Secrets {
 		if value, ok := j.Secret(s.Name); ok && value != "" {
-			pairs = append(pairs, value, "[secret "+s.Name+"]")
+			secrets = append(secrets, secret{value, "[secret " + s.Name + "]"})
 		}
 	}
-	if pairs == nil {
+	if secrets == nil {
 		return nil
+	}
+	slices.SortStableFunc(secrets, func(a, b secret) int { return len(b.value) - len(a.value) })
+	var pairs []string
+	for _, s := range secrets {
+		pairs = append(pairs, s.value, s.mask)
 	}
 	b, err := os.ReadFile(o.Log)
 	if err != nil {

@@ -44,38 +44,41 @@ func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string) 
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		switch {
-		case strings.HasSuffix(name, "/"):
-			dir := filepath.Join(root, filepath.FromSlash(t.Label.Pkg), name)
-			id, err := folderIdentity(dir, stat)
-			if err != nil {
-				return nil, nil, nil, fmt.Errorf("tools %q: %w", name, err)
-			}
-			tools = append(tools, engine.Tool{Name: name, Identity: id})
-			for _, bin := range []string{dir, filepath.Join(dir, "bin")} {
-				addPrograms(programs, bin)
-			}
+		if !strings.HasSuffix(name, "/") {
 			continue
-		case strings.Contains(name, "/") && !filepath.IsAbs(name):
-			continue // code, which has its own place in the key
+		}
+		dir := filepath.Join(root, filepath.FromSlash(t.Label.Pkg), name)
+		id, err := folderIdentity(dir, stat)
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("tools %q: %w", name, err)
+		}
+		tools = append(tools, engine.Tool{Name: name, Identity: id})
+		for _, bin := range []string{dir, filepath.Join(dir, "bin")} {
+			addPrograms(programs, bin)
+		}
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "/") || strings.Contains(name, "/") && !filepath.IsAbs(name) {
+			continue // a folder, or code, which has its own place in the key
 		}
 		file, ok := programs[name]
 		if !ok {
 			if file, err = lookUp(name, pathEnv); err != nil {
 				return nil, nil, nil, err
 			}
+			programs[name] = file
 		}
 		x := identifier{stat: stat, seen: map[string]string{}}
 		if err := x.add(file); err != nil {
 			return nil, nil, nil, fmt.Errorf("program %s: %w", name, err)
 		}
-		programs[name] = file
 		tools = append(tools, engine.Tool{Name: name, Identity: x.identity()})
 		uncovered = append(uncovered, x.uncovered...)
 		if what := libraryOf(filepath.Base(file)); what != "" {
 			uncovered = append(uncovered, what)
 		}
 	}
+	slices.SortFunc(tools, func(a, b engine.Tool) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(uncovered)
 	return tools, programs, slices.Compact(append(uncovered, "programs in "+strings.Join(standardDirs, ", "))), nil
 }
@@ -153,31 +156,42 @@ func (x *identifier) add(file string) error {
 		return err
 	}
 	x.seen[real] = d.String()
-	if interpreter := shebang(real); interpreter != "" {
+	switch interpreter, program := shebang(real); {
+	case interpreter == "":
+		return x.addLibraries(real)
+	case program == "":
 		return x.add(interpreter)
+	default:
+		found, err := lookUp(program, "")
+		if err != nil {
+			x.uncovered = append(x.uncovered, "program "+program)
+			return x.add(interpreter)
+		}
+		return x.add(found)
 	}
-	return x.addLibraries(real)
 }
 
-// shebang returns the interpreter of a script; of #!/usr/bin/env it is env, which finds the rest in the standard directories.
-func shebang(file string) string {
+// shebang returns the interpreter of a script, and of #!/usr/bin/env the program that env finds in the job's PATH.
+func shebang(file string) (interpreter, program string) {
 	f, err := os.Open(file)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	defer f.Close()
 	line, _ := bufio.NewReaderSize(f, 256).ReadSlice('\n')
 	rest, ok := strings.CutPrefix(string(line), "#!")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) == 0 {
-		return ""
+		return "", ""
 	}
-	if filepath.Base(fields[0]) == "env" && len(fields) > 1 {
-		if program, err := lookUp(fields[1], ""); err == nil {
-			return program
+	if filepath.Base(fields[0]) == "env" {
+		for _, f := range fields[1:] {
+			if !strings.HasPrefix(f, "-") && !strings.Contains(f, "=") {
+				return fields[0], f
+			}
 		}
 	}
-	return fields[0]
+	return fields[0], ""
 }
 
 // libraryDirs is where the loader looks on the usual systems, after a file's own run path.
@@ -225,8 +239,12 @@ func (x *identifier) addLibrary(name string, dirs []string) error {
 
 // folderIdentity is the digest of all that lies in a folder.
 func folderIdentity(dir string, stat *disk.StatCache) (string, error) {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
 	var lines []string
-	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,10 @@ func (g *Graph) mark(p engine.Pattern, marks [][]bool, value bool) error {
 			continue
 		}
 		matched = true
+		if p.Output != "" && n.Target.Output(p.Output) == nil {
+			_, err := outputOf(n.Target, engine.Ref{Label: p.Label, Output: p.Output})
+			return err
+		}
 		parts, err := n.Set.Match(p.Subset)
 		if err != nil {
 			if lacks := (*NoDimensionError)(nil); p.Name != "" || !errors.As(err, &lacks) {

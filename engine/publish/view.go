@@ -32,6 +32,7 @@ type View struct {
 	mu    sync.Mutex
 	shown map[string]shown // by place
 	dirty bool
+	known map[engine.Label]bool // targets whose earlier outputs were looked for
 
 	once    sync.Once
 	private *disk.Private // where folders are made before they take their place
@@ -54,7 +55,7 @@ type file struct {
 
 // OpenView returns the view of a checkout. State that is missing or damaged means that all is shown anew.
 func OpenView(root, stateFile string, store *disk.Store) *View {
-	v := &View{root: root, file: stateFile, store: store, shown: map[string]shown{}}
+	v := &View{root: root, file: stateFile, store: store, shown: map[string]shown{}, known: map[engine.Label]bool{}}
 	if b, err := os.ReadFile(stateFile); err == nil {
 		v.shown = decode(b)
 	}
@@ -113,6 +114,9 @@ func stamp(name string, info fs.FileInfo) file {
 
 // Point makes dpb-out show a version: each output's folder is made beside the old one and then takes its place.
 func (v *View) Point(ctx context.Context, t *engine.Target, p engine.Partition, version engine.Version) error {
+	if err := v.forget(t); err != nil {
+		return err
+	}
 	for k, at := range places(t, p) {
 		name := t.Outputs[k].Name
 		i := slices.IndexFunc(version.Outputs, func(o engine.VersionOutput) bool { return o.Name == name })
@@ -229,16 +233,42 @@ func (v *View) showsIn(place string) bool {
 // Withdraw takes away what dpb-out shows of a label's partition, for all its outputs.
 func (v *View) Withdraw(label engine.Label, partition string) error {
 	p := filepath.FromSlash(strings.ReplaceAll(partition, ",", "/"))
-	var gone []string
+	return v.withdrawAll(label, func(_, partition string) bool { return partition == p })
+}
+
+// forget takes away what a target showed of outputs that it no longer has. It is looked for once a command.
+func (v *View) forget(t *engine.Target) error {
 	v.mu.Lock()
+	known := v.known[t.Label]
+	v.known[t.Label] = true
+	v.mu.Unlock()
+	if known {
+		return nil
+	}
+	return v.withdrawAll(t.Label, func(output, _ string) bool {
+		if len(t.Outputs) == 1 {
+			return output != ""
+		}
+		return t.Output(output) == nil
+	})
+}
+
+// withdrawAll takes away what dpb-out shows of a label, where gone says so of output ("" for an only one) and partition.
+func (v *View) withdrawAll(label engine.Label, gone func(output, partition string) bool) error {
+	var list []string
+	v.mu.Lock()
+	base := place(label, "", nil)
 	for at := range v.shown {
-		if at == filepath.Join(place(label, "", nil), p) || sameTarget(at, label, p) {
-			gone = append(gone, at)
+		if rest, ok := strings.CutPrefix(at, base); ok {
+			output, partition, _ := strings.Cut(rest, string(filepath.Separator))
+			if isOurs(output, partition) && gone(strings.TrimPrefix(output, "."), partition) {
+				list = append(list, at)
+			}
 		}
 	}
 	v.mu.Unlock()
-	slices.Sort(gone)
-	for _, at := range gone {
+	slices.Sort(list)
+	for _, at := range list {
 		if err := v.withdraw(at); err != nil {
 			return err
 		}
@@ -246,14 +276,9 @@ func (v *View) Withdraw(label engine.Label, partition string) error {
 	return nil
 }
 
-// sameTarget says whether a place is that of one of several outputs of a label at a partition.
-func sameTarget(at string, label engine.Label, partition string) bool {
-	rest, ok := strings.CutPrefix(at, place(label, "", nil)+".")
-	if !ok {
-		return false
-	}
-	_, rest, _ = strings.Cut(rest, string(filepath.Separator))
-	return rest == partition
+// isOurs says whether what follows a target's place is one of its outputs and partitions: not the rest of a longer name, and no package below.
+func isOurs(output, partition string) bool {
+	return (output == "" || output[0] == '.') && (partition == "" || strings.Contains(partition, "="))
 }
 
 func (v *View) withdraw(at string) error {
@@ -310,6 +335,18 @@ func Paths(t *engine.Target, p engine.Partition) []string {
 			name = path.Base(t.Outputs[k].Path)
 		}
 		out[k] = path.Join(Dir, filepath.ToSlash(at), name)
+	}
+	return out
+}
+
+// Places lists where a target's outputs lie, for all partitions: the folders that hold them, or of a target without partitions what Paths lists.
+func Places(t *engine.Target) []string {
+	if len(t.PartitionBy) == 0 {
+		return Paths(t, nil)
+	}
+	out := places(t, nil)
+	for k, at := range out {
+		out[k] = path.Join(Dir, filepath.ToSlash(at))
 	}
 	return out
 }

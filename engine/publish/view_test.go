@@ -276,6 +276,25 @@ func TestSeveralOutputs(t *testing.T) {
 	}
 }
 
+// TestChangedOutputs: what a target showed under the name of an output that it no longer has goes with the next version, for all partitions.
+func TestChangedOutputs(t *testing.T) {
+	t.Parallel()
+	c, next := newCheckout(t), engine.Partition{{Dimension: "day", Text: "2017-06-16"}}
+	c.point(target("//p:t", "x"), day, c.one(1, map[string]string{"a": "1"}))
+	c.point(target("//p:t", "x"), next, c.one(2, map[string]string{"a": "2"}))
+	c.point(target("//p/t:below", "x"), nil, c.one(3, map[string]string{"a": "3"}))
+	c.point(target("//p:tt", "x"), nil, c.one(4, map[string]string{"a": "4"}))
+	c = c.next()
+	c.point(target("//p:t", "x", "y"), day, c.version(5, map[string]map[string]string{"x": {"a": "5"}, "y": {"a": "6"}}))
+	c.shows(map[string]string{"p/t.x/day=2017-06-15/a": "5", "p/t.y/day=2017-06-15/a": "6", "p/t/below/a": "3", "p/tt/a": "4"})
+	c = c.next()
+	c.point(target("//p:t", "x", "z"), day, c.version(6, map[string]map[string]string{"x": {"a": "7"}, "z": {"a": "8"}}))
+	c = c.next()
+	c.shows(map[string]string{"p/t.x/day=2017-06-15/a": "7", "p/t.z/day=2017-06-15/a": "8", "p/t/below/a": "3", "p/tt/a": "4"})
+	c.point(target("//p:t", "x"), day, c.one(7, map[string]string{"a": "9"}))
+	c.shows(map[string]string{"p/t/day=2017-06-15/a": "9", "p/t/below/a": "3", "p/tt/a": "4"})
+}
+
 // TestEvicted: where the bytes of a version are gone, dpb-out shows nothing rather than another version.
 func TestEvicted(t *testing.T) {
 	t.Parallel()

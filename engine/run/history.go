@@ -99,9 +99,9 @@ type DetailedOutput struct {
 
 func (o DetailedOutput) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d files, %d bytes", o.Files, o.Bytes)
+	fmt.Fprintf(&b, "%s, %s", count(o.Files, "file"), count(o.Bytes, "byte"))
 	if o.Rows >= 0 {
-		fmt.Fprintf(&b, ", %d rows", o.Rows)
+		b.WriteString(", " + count(o.Rows, "row"))
 	}
 	if o.Evicted {
 		b.WriteString(", evicted")
@@ -111,6 +111,13 @@ func (o DetailedOutput) String() string {
 		fmt.Fprintf(&b, "\n             %s %s", c.Name, c.Type)
 	}
 	return b.String()
+}
+
+func count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // DetailedPart is a section of a version's key.

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"runtime"
 
@@ -50,13 +51,61 @@ func (s *Session) executeCommand(ctx, kill context.Context, p *prepared, r *jobR
 	if err := outcome.Err(); err != nil {
 		return err
 	}
-	r.result.Outputs, r.result.Metrics, err = exec.Collect(ctx, s.Store, job)
-	return err
+	if r.result.Outputs, r.result.Metrics, err = exec.Collect(ctx, s.Store, job); err != nil {
+		return err
+	}
+	return s.checkPromises(ctx, p, r)
+}
+
+// checkPromises reads the tables that a program wrote and whose columns it promised, and counts their rows.
+func (s *Session) checkPromises(ctx context.Context, p *prepared, r *jobResult) error {
+	for k, o := range p.node.Target.Outputs {
+		if o.Columns == nil || o.Format == engine.Opaque {
+			continue
+		}
+		if duckdb.Version() == "" {
+			r.result.Uncovered = append(r.result.Uncovered, "whether output "+o.Name+" has the columns that it promises")
+			continue
+		}
+		files, err := s.blobPaths(ctx, r.result.Outputs[k].Tree)
+		if err != nil {
+			return err
+		}
+		table := duckdb.Table{Name: o.Name, IsOutput: true, Format: o.Format, Compression: o.Compression, Columns: o.Columns, Parts: []duckdb.Part{{Files: files}}}
+		if r.result.Outputs[k].Rows, err = duckdb.Count(ctx, table, filepath.Join(p.dir, "scratch")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blobPaths lists where the files of a tree lie, each checked.
+func (s *Session) blobPaths(ctx context.Context, d cache.TreeDigest) ([]string, error) {
+	t, err := s.Store.GetTree(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range t.Entries {
+		if e.Kind != cache.File && e.Kind != cache.Exec {
+			continue
+		}
+		if err := s.Store.Verify(ctx, e.Digest); err != nil {
+			return nil, err
+		}
+		out = append(out, s.Store.BlobPath(e.Digest))
+	}
+	return out, nil
 }
 
 // executeSQL runs the statements of a target over the blobs of its inputs, which the engine reads where they lie.
 func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) error {
 	t := p.node.Target
+	if t.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, t.Timeout, fmt.Errorf("it ran longer than its timeout of %s", t.Timeout))
+		defer cancel()
+	}
 	job := duckdb.Job{Label: t.Label.String(), OutDir: filepath.Join(p.dir, engine.JobOutputs), Scratch: filepath.Join(p.dir, "scratch"),
 		Threads: p.threads, Memory: t.Memory}
 	if t.Threads > 0 {
@@ -77,6 +126,9 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 	}
 	result, err := duckdb.Run(ctx, job)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
 		return err
 	}
 	r.result.Writer = "dpb " + s.Version + ", DuckDB " + duckdb.Version()
@@ -103,23 +155,14 @@ func (s *Session) table(ctx context.Context, p *prepared, b plan.Binding) (duckd
 	} else {
 		_, table.Compression = engine.FormatOf(b.Input.Files[len(b.Input.Files)-1].Literal)
 	}
-	trees, err := s.trees(ctx, p, b)
-	if err != nil {
-		return table, err
-	}
-	for k, t := range trees {
+	for k, in := range b.Parts {
 		part := duckdb.Part{}
 		if b.Edge != nil {
 			part.Partition = b.Edge.From.Set.Partition(b.Producer[k])
 		}
-		for _, e := range t.Entries {
-			if e.Kind != cache.File && e.Kind != cache.Exec {
-				continue
-			}
-			if err := s.Store.Verify(ctx, e.Digest); err != nil {
-				return table, err
-			}
-			part.Files = append(part.Files, s.Store.BlobPath(e.Digest))
+		var err error
+		if part.Files, err = s.blobPaths(ctx, in.Tree); err != nil {
+			return table, fmt.Errorf("input %s: %w", b.Input.Name, err)
 		}
 		table.Parts = append(table.Parts, part)
 	}

@@ -1,12 +1,13 @@
 package run
 
 import (
-	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/publish"
 )
 
 // summary is what the build came to.
@@ -61,7 +62,7 @@ func (b *build) failure(id graph.ActionID, waiting int) Failure {
 
 // output tells where the results of a target lie that are fresh.
 func (b *build) output(n *graph.Node, r nodeRun) (Output, bool) {
-	o := Output{Label: n.Target.Label, Path: path.Join("dpb-out", n.Target.Label.Pkg, n.Target.Label.Name)}
+	o := Output{Label: n.Target.Label, Path: strings.Join(publish.Places(n.Target), ", ")}
 	for i, p := range r.phase {
 		if r.wanted[i] && p == done {
 			o.Partitions++

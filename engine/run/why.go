@@ -416,7 +416,10 @@ func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
 	}
 	changes := compare(old, wanted)
 	if len(changes) == 0 {
-		return "its bytes are gone, or expired"
+		if n.Target.ValidFor > 0 {
+			return fmt.Sprintf("its result has expired: it was valid for %s", n.Target.ValidFor)
+		}
+		return "its bytes are gone, and are needed"
 	}
 	return Reason(changes)
 }

@@ -37,7 +37,7 @@ func (s *Session) Recipe(n *graph.Node) (*engine.Recipe, error) {
 		for _, st := range t.SQL {
 			tokens, err := sql.Canonical(st.Text)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", t.Label, err)
+				return nil, err
 			}
 			r.Tokens = append(r.Tokens, tokens)
 		}
@@ -70,7 +70,7 @@ func (s *Session) codeFiles(n *graph.Node) ([]engine.CodeFile, error) {
 	}
 	files, err := s.files.Code(context.Background(), n.Target.Label.Pkg, globs...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", n.Target.Label, err)
+		return nil, err
 	}
 	for _, from := range n.CodeFrom {
 		glob, err := from.Target.Path.At(nil, nil)

@@ -4,6 +4,7 @@ package duckdb
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/dpb-build/dpb/engine"
 )
@@ -36,6 +37,7 @@ type Statement struct {
 // Table is an input as SQL sees it: one view over the files of all parts.
 type Table struct {
 	Name        string
+	IsOutput    bool // it is looked at after its job, and messages call it so
 	Format      engine.Format
 	Compression string          // "", "gzip" or "zstd", of CSV and NDJSON
 	Columns     []engine.Column // needed for CSV and NDJSON; of Parquet they are checked, and widened to
@@ -113,4 +115,12 @@ func Problems(err error) []engine.Problem {
 		return []engine.Problem{placed.Problem}
 	}
 	return nil
+}
+
+// String is what messages call the table.
+func (t *Table) String() string {
+	if t.IsOutput {
+		return fmt.Sprintf("output %q", t.Name)
+	}
+	return fmt.Sprintf("input %q", t.Name)
 }

@@ -171,7 +171,7 @@ func (t *Table) unreadable(err error, st *engine.Statement, where dpbsql.Token) 
 	var f *failure
 	if errors.As(err, &f) {
 		summary, detail := f.split()
-		err = &ProblemError{engine.Problem{Summary: fmt.Sprintf("input %q can't be read: %s", t.Name, summary), Detail: detail}}
+		err = &ProblemError{engine.Problem{Summary: fmt.Sprintf("%s can't be read: %s", t, summary), Detail: detail}}
 	}
 	var p *ProblemError
 	if errors.As(err, &p) && p.Range.File == "" {
@@ -183,7 +183,7 @@ func (t *Table) unreadable(err error, st *engine.Statement, where dpbsql.Token) 
 // describe is what messages call a file of an input.
 func describe(t *Table, p Part) string {
 	if len(p.Partition) == 0 {
-		return fmt.Sprintf("input %q", t.Name)
+		return t.String()
 	}
-	return fmt.Sprintf("input %q at %s", t.Name, p.Partition)
+	return fmt.Sprintf("%s at %s", t, p.Partition)
 }

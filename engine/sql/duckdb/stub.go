@@ -25,3 +25,6 @@ func Check(_ context.Context, statements []*engine.Statement, _, _ []string) []e
 
 // Columns returns ErrAbsent.
 func Columns(context.Context, string) ([]engine.Column, error) { return nil, ErrAbsent }
+
+// Count returns ErrAbsent.
+func Count(context.Context, Table, string) (int64, error) { return 0, ErrAbsent }

@@ -87,7 +87,7 @@ func (s *session) spelling(ctx context.Context, typ string) (string, error) {
 
 // problem is a problem with an input. Where a statement reads it is added later.
 func (t *Table) problem(what, hint string) error {
-	return &ProblemError{engine.Problem{Summary: fmt.Sprintf("input %q: %s", t.Name, what), Hint: hint}}
+	return &ProblemError{engine.Problem{Summary: fmt.Sprintf("%s: %s", t, what), Hint: hint}}
 }
 
 func (t *Table) files() []file {
@@ -224,14 +224,14 @@ func (t *Table) item(c engine.Column, declared string, full bool) (string, error
 	}
 	if promised.NotNull && !full {
 		text = fmt.Sprintf("coalesce(%s, error(%s))", text,
-			quote(fmt.Sprintf("input %q: column %q is declared NOT NULL, and a row has no value there", t.Name, c.Name)))
+			quote(fmt.Sprintf("%s: column %q is declared NOT NULL, and a row has no value there", t, c.Name)))
 	}
 	return text + " AS " + name(promised.Name), nil
 }
 
 // integer reads a text as an integer. The engine's own readers would make 2 of 1.5 and say nothing.
 func (t *Table) integer(column, typ string) string {
-	wrong := fmt.Sprintf("error(%s || %s)", quote(fmt.Sprintf("input %q: column %s is %s, and a row has ", t.Name, column, typ)), column)
+	wrong := fmt.Sprintf("error(%s || %s)", quote(fmt.Sprintf("%s: column %s is %s, and a row has ", t, column, typ)), column)
 	exact := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38, 18))", column)
 	return fmt.Sprintf(`CASE WHEN (contains(%[1]s, '.') OR contains(%[1]s, 'e') OR contains(%[1]s, 'E')) AND %[2]s IS DISTINCT FROM trunc(%[2]s) THEN %[3]s
 		ELSE coalesce(TRY_CAST(%[1]s AS %[4]s), CASE WHEN %[1]s IS NOT NULL THEN %[3]s END) END`, column, exact, wrong, typ)

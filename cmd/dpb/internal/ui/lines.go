@@ -106,7 +106,8 @@ func (p printer) problem(pr engine.Problem) []string {
 	}
 	lines := append([]string{"  " + place + clean(pr.Summary)}, indented(pr.Detail)...)
 	if pr.Hint != "" {
-		lines = append(lines, "  hint: "+clean(pr.Hint))
+		first, more, _ := strings.Cut(pr.Hint, "\n")
+		lines = append(append(lines, "  hint: "+clean(first)), indented(more)...)
 	}
 	return lines
 }
