@@ -6,6 +6,7 @@
 
 GO         ?= go
 FUZZTIME   ?= 20s
+BENCH_DIR  ?= $(firstword $(wildcard /dev/shm) /tmp)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -30,7 +31,8 @@ test:
 	CGO_ENABLED=0 $(GO) test ./cache/... ./engine/... ./hcl/...
 
 bench: bin/dpb
-	DPB=$(abspath bin/dpb) $(GO) test -tags peer -run '^$$' -bench . -benchtime 1x -timeout 1h ./cmd/dpb
+	DPB=$(abspath bin/dpb) BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideNinja -benchtime 1x -timeout 2h ./cmd/dpb
+	$(GO) test -run '^$$' -bench . -benchtime 3x ./hcl ./engine/sql/... ./engine/graph
 
 fuzz:
 	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go .); do \

@@ -278,3 +278,39 @@ func TestTooManyPartitions(t *testing.T) {
 	ws.Dimensions = []*engine.Dimension{{Name: "a", Values: many}, {Name: "b", Values: many}}
 	expect(t, said(t, ws), "error at line 1: //:t has more than 2147483647 partitions")
 }
+
+// TestIntervals: a day is from midnight to midnight in its timezone, be it 23, 24 or 25 hours; where there is no midnight it starts later.
+func TestIntervals(t *testing.T) {
+	t.Parallel()
+	for text, c := range map[string]struct{ zone, want string }{
+		"2017-03-25": {"Europe/Berlin", "2017-03-24T23:00:00Z/2017-03-25T23:00:00Z"},
+		"2017-03-26": {"Europe/Berlin", "2017-03-25T23:00:00Z/2017-03-26T22:00:00Z"},
+		"2017-10-29": {"Europe/Berlin", "2017-10-28T22:00:00Z/2017-10-29T23:00:00Z"},
+		"2017-10-15": {"America/Sao_Paulo", "2017-10-15T03:00:00Z/2017-10-16T02:00:00Z"},
+		"2017-02-18": {"America/Sao_Paulo", "2017-02-18T02:00:00Z/2017-02-19T03:00:00Z"},
+		"2011-12-29": {"Pacific/Apia", "2011-12-29T10:00:00Z/2011-12-30T10:00:00Z"},
+		"2016-02-29": {"", "2016-02-29T00:00:00Z/2016-03-01T00:00:00Z"},
+	} {
+		ws := workspace(t, ":t by country day")
+		ws.Dimensions[0] = &engine.Dimension{Name: "day", Unit: engine.Day, Timezone: c.zone, Start: "2011-12-01"}
+		set := graphOf(t, ws).Nodes[0].Set
+		i, ok := set.IndexText("country=DE,day=" + text)
+		if got := set.Intervals(i); !ok || !got[0].IsZero() || got[1].String() != c.want {
+			t.Errorf("%s in %s: %v, want %s", text, c.zone, got, c.want)
+		}
+	}
+}
+
+func TestIndexOfWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	set := graphOf(t, workspace(t, ":t by day country")).Nodes[0].Set
+	for _, text := range []string{"", "day=2017-06-01", "day=2017-06-04,country=DE", "day=2017-05-31,country=DE", "day=2017-06-01,country=US", "day=2017-6-1,country=DE",
+		"day=2017-06-01,country=DE,x=y", "day=2017-06-01,day=2017-06-01", "country,day=2017-06-01", "x"} {
+		if i, ok := set.IndexText(text); ok {
+			t.Errorf("%q is partition %d", text, i)
+		}
+	}
+	if i, ok := set.IndexText("country=FR,day=2017-06-03"); !ok || i != 5 {
+		t.Errorf("in another order: %d, %v", i, ok)
+	}
+}

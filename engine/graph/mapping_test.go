@@ -69,7 +69,7 @@ func parseCase(t *testing.T, block string) *mappingCase {
 		case "itself":
 			c.producer = parseTarget("producer", rest)
 			c.producer.Inputs = []*engine.Input{c.input}
-		case "window", "take", "slice":
+		case "window", "take", "slice", "missing":
 			setInput(t, c.input, word, rest)
 		case "at":
 			c.at = strings.Fields(rest)
@@ -117,6 +117,8 @@ func setInput(t *testing.T, in *engine.Input, word, s string) {
 	switch word {
 	case "take":
 		in.TakeLast = true
+	case "missing":
+		in.Missing = engine.SkipNewer
 	case "slice":
 		for _, v := range strings.Fields(s) {
 			name, value, _ := strings.Cut(v, "=")
