@@ -313,7 +313,7 @@ func TestLoadIsDeterministic(t *testing.T) {
 				in.Files = nil
 			}
 		}
-		b, err := json.Marshal(w)
+		b, err := json.Marshal(w) //lint:ignore SA1026 the functions were taken out above
 		if err != nil {
 			t.Fatal(err)
 		}

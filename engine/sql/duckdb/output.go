@@ -17,9 +17,6 @@ import (
 	dpbsql "github.com/dpb-build/dpb/engine/sql"
 )
 
-// rowGroup is the number of rows that a row group of Parquet holds, and so a part of the bytes.
-const rowGroup = 122880
-
 const parquetOptions = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, ROW_GROUP_SIZE 122880, PARQUET_VERSION v1, USE_TMP_FILE false"
 
 // writer writes one output.

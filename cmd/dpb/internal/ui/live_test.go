@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 
@@ -27,12 +29,15 @@ type screen struct {
 	rest     string
 }
 
+// wholeEscape is a sequence with its end: reads may cut one in two.
+var wholeEscape = regexp.MustCompile("^\x1b\\[[?0-9;]*[A-Za-z]")
+
 func (s *screen) Write(p []byte) (int, error) {
 	text := s.rest + string(p)
 	s.rest = ""
 	for text != "" {
 		if text[0] == '\x1b' {
-			code := firstEscape.FindString(text)
+			code := wholeEscape.FindString(text)
 			if code == "" {
 				s.rest = text // the other part is still to come
 				break
@@ -41,7 +46,11 @@ func (s *screen) Write(p []byte) (int, error) {
 			text = text[len(code):]
 			continue
 		}
-		r := []rune(text[:min(4, len(text))])[0]
+		if !utf8.FullRuneInString(text) {
+			s.rest = text
+			break
+		}
+		r, _ := utf8.DecodeRuneInString(text)
 		s.put(r)
 		text = text[len(string(r)):]
 	}
