@@ -94,6 +94,9 @@ func (o *Output) describe(s *Section) {
 	if o.Shape == Parts {
 		s.Add(name+" part_size", strconv.FormatInt(o.PartSize, 10))
 	}
+	for _, c := range o.Columns {
+		s.Add(name+" column "+c.Name, c.spell())
+	}
 }
 
 // DescribePartition writes the partition part of the key: values, intervals of time, and what the target's texts give for it.
@@ -117,12 +120,22 @@ func (t *Target) DescribePartition(s *Section, p Partition, intervals []Interval
 	return nil
 }
 
-// DescribeInput writes the part of the key of one input: how it is read, and the tree of each partition, in order. path is the one that the job
-// sees.
-func (in *Input) DescribeInput(s *Section, path string, format Format, columns []Column, parts []InputPart) {
-	s.Add("path", path)
-	s.Add("format", format.String())
-	for _, c := range columns {
+// Reading is how a job reads an input: the path that it sees, and what SQL makes of the files there.
+type Reading struct {
+	Path    string
+	Format  Format
+	Columns []Column // the reader's schema; nil if the files hold it or the reader needs none
+	Units   []Value  // of the producer's dimensions, which become columns of SQL: their names and units
+}
+
+// DescribeInput writes the part of the key of one input: how it is read, and the tree of each partition, in order.
+func (in *Input) DescribeInput(s *Section, r Reading, parts []InputPart) {
+	s.Add("path", r.Path)
+	s.Add("format", r.Format.String())
+	for _, u := range r.Units {
+		s.Add("dimension "+u.Dimension, u.Text)
+	}
+	for _, c := range r.Columns {
 		s.Add("column "+c.Name, c.spell())
 	}
 	for _, p := range parts {

@@ -24,7 +24,7 @@ func TestPinnedKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	tree := cache.TreeDigest{1, 2, 3}
-	r.Target.Inputs[0].DescribeInput(&input, "../../in/plays/plays.csv", CSV, []Column{{"id", "BIGINT", true}}, []InputPart{{day.String(), tree}})
+	r.Target.Inputs[0].DescribeInput(&input, Reading{"../../in/plays/plays.csv", CSV, []Column{{"id", "BIGINT", true}}, []Value{{"day", "day"}}}, []InputPart{{day.String(), tree}})
 	key := Key([]Part{{"target", target.Digest()}, {"partition", partition.Digest()}, {"input plays", input.Digest()}})
 	outputs := []VersionOutput{{Name: "classified", Raw: tree, Visible: tree}}
 	id := NewVersionID("soundcloud", r.Target.Label, day.String(), key, outputs)

@@ -69,7 +69,7 @@ var covered = map[string]string{
 
 	"Output.Name": "hashed", "Output.Path": "hashed", "Output.Format": "hashed", "Output.Compression": "hashed", "Output.PartSize": "hashed",
 	"Output.Shape":      "hashed", // follows from the path
-	"Output.Columns":    "a promise, checked after the job",
+	"Output.Columns":    "hashed", // SQL casts to them, and no job succeeds without them
 	"Output.Key":        "a rule",
 	"Output.References": "a rule",
 	"Output.Metrics":    "a rule's number",

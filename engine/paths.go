@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// OutputDir is the folder below the root that shows what is current.
+const OutputDir = "dpb-out"
+
 // A job's directory holds ws (its package's folder, at its path from the workspace root, with code beside it), in and out. The job starts in its package's
 // folder, and the paths that it is given are relative to that, so that no result can depend on where the directory lies.
 const (

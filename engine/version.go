@@ -28,6 +28,7 @@ type Result struct {
 	Log       cache.Digest // zero if the job wrote none
 	Metrics   cache.Digest // the file at $DPB_METRICS; zero if there is none
 	Started   time.Time
+	Observed  time.Time // what the run took for now, from which valid_for counts
 	Wall, CPU time.Duration
 	MaxRSS    int64  // bytes; 0 if unknown
 	Isolation string // how far the job was kept from what it did not declare

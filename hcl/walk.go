@@ -52,7 +52,7 @@ func (w *walker) walk(rel string) {
 
 func (w *walker) skips(rel string) bool {
 	base := path.Base(rel)
-	return strings.HasPrefix(base, ".") || base == "dpb-out" || base == "node_modules" || filepath.Join(w.root, filepath.FromSlash(rel)) == w.store
+	return strings.HasPrefix(base, ".") || base == engine.OutputDir || base == "node_modules" || filepath.Join(w.root, filepath.FromSlash(rel)) == w.store
 }
 
 func (w *walker) found(rel string) {

@@ -2,8 +2,10 @@ package disk
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,6 +19,9 @@ import (
 // StatCache remembers digests of files by size, times and inode. A file that changed so shortly before it was read that another change could leave the same
 // times is read again (git's racy rule). It is safe for concurrent use.
 type StatCache struct {
+	// Context, when it is done, ends the reading of files; nil never ends it.
+	Context context.Context
+
 	file string
 	now  func() time.Time
 
@@ -82,7 +87,7 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 	if err != nil {
 		return cache.Digest{}, nil, err
 	}
-	d, n, err := cache.SumReader(f)
+	d, n, err := cache.SumReader(c.interruptible(f))
 	if err != nil {
 		return d, before, err
 	}
@@ -102,6 +107,13 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 		c.dirty = true
 	}
 	return d, after, nil
+}
+
+func (c *StatCache) interruptible(r io.Reader) io.Reader {
+	if c.Context == nil {
+		return r
+	}
+	return contextReader{c.Context, r}
 }
 
 // Save writes the cache for the next process, if anything changed.

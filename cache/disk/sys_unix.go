@@ -17,18 +17,21 @@ func lockDir(name string, wait bool) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := flock(f, wait); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func flock(f *os.File, wait bool) error {
 	how := unix.LOCK_EX
 	if !wait {
 		how |= unix.LOCK_NB
 	}
 	for {
-		if err = unix.Flock(int(f.Fd()), how); err != unix.EINTR {
-			break
+		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			return err
 		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +25,7 @@ import (
 // app is what all commands share: the flags of the root command, and the workspace once it is loaded.
 type app struct {
 	stdout, stderr *os.File
-	kill           context.Context
+	caught         func() os.Signal // which signal ended the command, if it looks
 
 	dir      string // -C
 	color    string

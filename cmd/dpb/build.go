@@ -55,11 +55,14 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		if f.dryRun {
 			return a.dryRun(c.Context(), s, selected)
 		}
+		ctx, kill, caught, stop := interruptible()
+		defer stop()
+		a.caught = caught
 		events, finish, err := a.events(f)
 		if err != nil {
 			return err
 		}
-		summary, err := s.Build(c.Context(), selected, run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Events: events, Kill: a.kill})
+		summary, err := s.Build(ctx, selected, run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Events: events, Kill: kill})
 		if refused := (*run.RefusedError)(nil); errors.As(err, &refused) {
 			return errors.Join(finish(), a.report(refused.Problems, a.sources))
 		}
@@ -96,7 +99,11 @@ func outcome(s run.Summary, err error) error {
 	}
 	code := exitOK
 	for _, f := range s.Failures {
-		code = worst(code, exitOfState(f.State, 0))
+		if f.Local {
+			code = worst(code, exitLocal)
+		} else {
+			code = worst(code, exitOfState(f.State, 0))
+		}
 	}
 	if code == exitOK {
 		return nil

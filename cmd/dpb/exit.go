@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/ledger"
 )
 
 // Exit codes. This file is the one place where they are decided.
@@ -18,6 +19,7 @@ const (
 	exitUsage       = 2 // wrong command line or configuration
 	exitHeld        = 3 // held or refused by a contract
 	exitStale       = 4 // stale or missing, of status --check
+	exitLocked      = 9 // another dpb holds a lock for too long
 	exitLocal       = 36
 	exitBug         = 37
 	exitInterrupted = 130
@@ -27,12 +29,12 @@ const (
 // exitText explains the codes in help texts.
 var exitText = map[int]string{
 	exitOK: "done, or all fresh", exitFailed: "a job failed", exitUsage: "wrong command line or configuration", exitHeld: "held or refused by a contract",
-	exitStale: "stale or missing", exitLocal: "trouble on this machine, such as a full disk", exitBug: "a bug in dpb", exitInterrupted: "interrupted",
+	exitStale: "stale or missing", exitLocked: "another dpb holds a lock for too long", exitLocal: "trouble on this machine, such as a full disk", exitBug: "a bug in dpb", exitInterrupted: "interrupted",
 	exitTerminated: "terminated",
 }
 
 // badness lists the codes, the worst first.
-var badness = []int{exitBug, exitInterrupted, exitTerminated, exitLocal, exitUsage, exitFailed, exitHeld, exitStale, exitOK}
+var badness = []int{exitBug, exitInterrupted, exitTerminated, exitLocal, exitLocked, exitUsage, exitFailed, exitHeld, exitStale, exitOK}
 
 // worst returns the worse of two codes.
 func worst(a, b int) int { return badness[min(slices.Index(badness, a), slices.Index(badness, b))] }
@@ -78,11 +80,7 @@ func usagef(format string, args ...any) error {
 func (a *app) exit(err error, caught os.Signal) int {
 	code := exitOK
 	if err != nil {
-		code = exitLocal
-		var e *exitError
-		if errors.As(err, &e) {
-			code = e.code
-		}
+		code = codeOf(err)
 		if text := err.Error(); text != "" && caught == nil {
 			fmt.Fprintf(a.stderr, "dpb: %s\n", text)
 		}
@@ -94,6 +92,17 @@ func (a *app) exit(err error, caught os.Signal) int {
 		return worst(code, exitTerminated)
 	}
 	return code
+}
+
+func codeOf(err error) int {
+	var e *exitError
+	switch {
+	case errors.As(err, &e):
+		return e.code
+	case errors.Is(err, ledger.ErrLocked):
+		return exitLocked
+	}
+	return exitLocal
 }
 
 // exits writes the exit codes of a command for its help text.

@@ -86,7 +86,7 @@ func (a *app) hclFiles(args []string) ([]string, error) {
 			switch {
 			case err != nil:
 				return usagef("%w", err)
-			case d.IsDir() && p != path && (strings.HasPrefix(d.Name(), ".") || d.Name() == "dpb-out" || d.Name() == "node_modules"):
+			case d.IsDir() && p != path && (strings.HasPrefix(d.Name(), ".") || d.Name() == engine.OutputDir || d.Name() == "node_modules"):
 				return filepath.SkipDir
 			case !d.IsDir() && (p == path || d.Name() == hcl.WorkspaceFile || d.Name() == hcl.PackageFile):
 				out = append(out, p)

@@ -25,16 +25,15 @@ func dpb(args []string) (code int) {
 			code = exitBug
 		}
 	}()
-	ctx, kill, caught, stop := interruptible()
-	defer stop()
-	a := &app{stdout: os.Stdout, stderr: os.Stderr, kill: kill}
+	a := &app{stdout: os.Stdout, stderr: os.Stderr, caught: func() os.Signal { return nil }}
 	cmd := a.root_()
 	cmd.SetArgs(subtractions(args))
-	err := cmd.ExecuteContext(ctx)
-	return a.exit(err, caught())
+	err := cmd.ExecuteContext(context.Background())
+	return a.exit(err, a.caught())
 }
 
-// interruptible returns a context that the first Ctrl-C ends, and one that the second ends, and a function that tells which signal came.
+// interruptible returns a context that the first Ctrl-C ends, one that the second ends, and a function that tells which signal came. A third ends the process.
+// Commands that don't use it end at the first.
 func interruptible() (ctx, kill context.Context, caught func() os.Signal, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	kill, killNow := context.WithCancel(context.Background())
@@ -50,6 +49,7 @@ func interruptible() (ctx, kill context.Context, caught func() os.Signal, stop f
 		cancel()
 		if _, ok := <-signals; ok {
 			killNow()
+			signal.Stop(signals)
 		}
 	}()
 	caught = func() os.Signal {

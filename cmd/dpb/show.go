@@ -78,7 +78,7 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 		}
 	}
 	if name == "" {
-		return versionByID(s, arg, prefix, func(engine.Version) bool { return true })
+		return versionByID(s, arg, prefix, engine.Label{}, "")
 	}
 	sel, err := a.selectTarget(s.Graph, name)
 	if err != nil {
@@ -89,7 +89,7 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 	}
 	label, partition := sel.Node.Target.Label, sel.Node.Set.Text(sel.Partitions[0])
 	if prefix != "" {
-		return versionByID(s, arg, prefix, func(v engine.Version) bool { return v.Label == label && v.Partition == partition })
+		return versionByID(s, arg, prefix, label, partition)
 	}
 	id, ok, err := s.Ledger.Pointer(s.Graph.Workspace.Name, s.Environment, label, partition)
 	if err != nil {
@@ -98,20 +98,21 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 	if !ok {
 		return engine.Version{}, usagef("%s has no current version; dpb build makes one", at(label, partition))
 	}
-	return versionByID(s, arg, id.String(), func(engine.Version) bool { return true })
+	return versionByID(s, arg, id.String(), engine.Label{}, "")
 }
 
-func versionByID(s *run.Session, arg, prefix string, want func(engine.Version) bool) (engine.Version, error) {
+// versionByID finds a version by the first characters of its id, among those of an action or, with a zero label, of the whole workspace.
+func versionByID(s *run.Session, arg, prefix string, label engine.Label, partition string) (engine.Version, error) {
 	if len(prefix) < 4 {
 		return engine.Version{}, usagef("%s: give at least four characters of the version's id", arg)
 	}
-	versions, err := s.Ledger.FindVersions(prefix)
+	versions, err := s.Ledger.FindVersions(prefix, s.Graph.Workspace.Name, label, partition)
 	switch {
 	case err != nil:
 		return engine.Version{}, usagef("%s: a version's id has the characters 0-9 and a-f", arg)
 	case len(versions) > 1:
 		return engine.Version{}, usagef("%s: several versions start like this; give more characters", arg)
-	case len(versions) == 0 || !want(versions[0]):
+	case len(versions) == 0:
 		return engine.Version{}, usagef("there is no version %s; dpb log lists them", arg)
 	}
 	return versions[0], nil

@@ -48,6 +48,7 @@ type partitionStatus struct {
 	Reason    string `json:"reason,omitempty"`
 	Owner     string `json:"owner,omitempty"`
 	Version   string `json:"version,omitempty"` // that current names
+	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them
 }
 
 func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selected, check, all bool) error {
@@ -58,17 +59,21 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 	code := exitOK
 	var list []partitionStatus
 	for _, sel := range selected {
-		states, err := statesOf(s, d, sel)
-		if err != nil {
-			return err
-		}
 		for _, i := range sel.Partitions {
 			code = worst(code, exitOfState(d.State(sel.Node, i), rootState(s.Graph, d, sel.Node, i)))
 		}
-		if a.json {
-			list = append(list, states...)
-		} else {
-			a.printStates(sel.Node.Target.Label, states, all)
+		if !a.json {
+			if err := a.printStates(ctx, s, d, sel, all); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, i := range sel.Partitions {
+			st, err := statusOf(ctx, s, d, sel.Node, i)
+			if err != nil {
+				return err
+			}
+			list = append(list, st)
 		}
 	}
 	if a.json {
@@ -91,65 +96,72 @@ func rootState(g *graph.Graph, d *plan.Decider, n *graph.Node, i int) engine.Sta
 	return d.State(from, j)
 }
 
-func statesOf(s *run.Session, d *plan.Decider, sel graph.Selected) ([]partitionStatus, error) {
-	n := sel.Node
-	var out []partitionStatus
-	for _, i := range sel.Partitions {
-		st := partitionStatus{Target: n.Target.Label.String(), Partition: n.Set.Text(i), State: d.State(n, i).String(), Owner: n.Target.Owner}
-		if v := s.Current(n, i); !v.IsZero() {
-			st.Version = v.String()
-		}
-		var err error
-		if st.Reason, err = s.Brief(d, n, i); err != nil {
-			return nil, err
-		}
-		out = append(out, st)
+func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Node, i int) (st partitionStatus, err error) {
+	st = partitionStatus{Target: n.Target.Label.String(), Partition: n.Set.Text(i), State: d.State(n, i).String(), Owner: n.Target.Owner}
+	if v := s.Current(n, i); !v.IsZero() {
+		st.Version = v.String()
 	}
-	return out, nil
+	st.Evicted = d.State(n, i) == engine.Fresh && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
+	st.Reason, err = s.Brief(d, n, i)
+	return st, err
 }
 
 // maxListed is how many partitions of one target are listed unless all are asked for.
 const maxListed = 10
 
-func (a *app) printStates(label engine.Label, states []partitionStatus, all bool) {
-	if len(states) == 1 && states[0].Partition == "" {
-		fmt.Fprintln(a.stdout, stateLine(label.String(), states[0].State, states[0].Reason))
-		return
+func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, sel graph.Selected, all bool) error {
+	n := sel.Node
+	single := len(n.Target.PartitionBy) == 0
+	if !single {
+		fmt.Fprintf(a.stdout, "%s  %s\n", n.Target.Label, countStates(d, sel))
 	}
-	fmt.Fprintf(a.stdout, "%s  %s\n", label, countStates(states))
 	listed, left := 0, 0
-	for _, st := range states {
-		switch {
-		case !all && st.Reason == "":
-		case !all && listed == maxListed:
+	for _, i := range sel.Partitions {
+		state := d.State(n, i)
+		switch fresh := state == engine.Fresh || state == engine.Frozen; {
+		case fresh && !all && !single:
+			continue
+		case listed == maxListed && !all:
 			left++
-		default:
-			listed++
-			fmt.Fprintln(a.stdout, "  "+stateLine(st.Partition, st.State, st.Reason))
+			continue
 		}
+		listed++
+		st, err := statusOf(ctx, s, d, n, i)
+		if err != nil {
+			return err
+		}
+		name := "  " + st.Partition
+		if single {
+			name = st.Target
+		}
+		fmt.Fprintln(a.stdout, stateLine(name, st))
 	}
 	if left > 0 {
 		fmt.Fprintf(a.stdout, "  … and %d more; --all lists them\n", left)
 	}
+	return nil
 }
 
-func stateLine(name, state, reason string) string {
-	line := name + "  " + paint(state)
-	if reason != "" {
-		line += ": " + reason
+func stateLine(name string, st partitionStatus) string {
+	line := name + "  " + paint(st.State)
+	if st.Evicted {
+		line += ", evicted"
+	}
+	if st.Reason != "" {
+		line += ": " + st.Reason
 	}
 	return line
 }
 
 // countStates says "12 fresh, 2 stale".
-func countStates(states []partitionStatus) string {
-	counts := map[string]int{}
-	for _, st := range states {
-		counts[st.State]++
+func countStates(d *plan.Decider, sel graph.Selected) string {
+	counts := map[engine.State]int{}
+	for _, i := range sel.Partitions {
+		counts[d.State(sel.Node, i)]++
 	}
 	var out []string
 	for _, state := range engine.States() {
-		if n := counts[state.String()]; n > 0 {
+		if n := counts[state]; n > 0 {
 			out = append(out, fmt.Sprintf("%d %s", n, paint(state.String())))
 		}
 	}

@@ -1,11 +1,15 @@
 package exec
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +46,7 @@ func shell(t *testing.T, script string) bench {
 	for _, arg := range []string{"sh", "-c", script} {
 		x.Command = append(x.Command, engine.Text{{Literal: arg}})
 	}
-	return bench{&Job{Target: x, Dir: t.TempDir(), Programs: Programs{"sh": "/bin/sh"}}, t, store}
+	return bench{&Job{Target: x, Dir: t.TempDir(), Programs: Programs{at: map[string]string{"sh": "/bin/sh"}}}, t, store}
 }
 
 // output reads "x.csv", "plays/*.csv" and "features/"; its name is the first part of that.
@@ -153,6 +157,9 @@ func TestCollect(t *testing.T) {
 		{"p/*.csv", "true", "error: output p: the job wrote nothing into p"},
 		{"p/*.csv", "cd $DPB_OUTPUT_P; touch a.csv b.txt", "error: the job wrote files that no output declares: p/b.txt; declare an output for them, or write them to $TMPDIR"},
 		{"p/*.csv", "cd $DPB_OUTPUT_P; mkdir a.csv; touch a.csv/b", "error: the job wrote files that no output declares: p/a.csv; declare an output for them, or write them to $TMPDIR"},
+		{"p/*.csv", "cd $DPB_OUTPUT_P; touch a.csv; ln -s a.csv b.csv", "error: output p: b.csv is a link, and the parts of a table are files: write a copy"},
+		{"p/*.csv", "ln -s /etc/passwd $DPB_OUTPUT_P/a.csv", "error: output p: a.csv is a link, and the parts of a table are files: write a copy"},
+		{"out.csv", `cd ../../../out; touch out.csv "$(printf 'a\377')" 'b"' c\ d`, `error: the job wrote files that no output declares: "a\xff", "b\"", c d; declare an output for them, or write them to $TMPDIR`},
 		{"a.csv p/*.csv f/ sub/b.csv", "cd ../../../out; touch a.csv p/1.csv f/x sub/b.csv", "a: a.csv; p: 1.csv; f: x; sub: b.csv"},
 	} {
 		t.Run(c.outputs+" "+c.script, func(t *testing.T) {
@@ -185,7 +192,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("LEAK", "1")
 	b.Partition = engine.Partition{{Dimension: "day", Text: "2017-06-15"}, {Dimension: "country", Text: "DE"}}
 	b.Inputs = []Input{{Name: "plays", File: "plays.csv", Parts: []Part{{Tree: b.tree("x.csv")}}}, {Name: "all", Parts: nil}}
-	b.Programs["tool"] = "/opt/tools/bin/tool"
+	b.Programs.path = []string{"tools/0", "bin"}
 	b.Target.Outputs = append(b.Target.Outputs, output("p/*.csv"), output("f/"))
 	b.Target.Env = []engine.EnvVar{{Name: "SEED", Value: engine.Text{{Literal: "7-"}, {Dimension: "day"}}}}
 	b.Target.Secrets = []engine.Secret{{Name: "TOKEN", Identity: "v1"}}
@@ -196,7 +203,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"PATH=/opt/tools/bin:/usr/local/bin:/usr/bin:/bin", "HOME=../../../tmp", "TMPDIR=../../../tmp", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
+		"PATH=../../../tools/0:../../../bin:/usr/local/bin:/usr/bin:/bin", "HOME=../../../tmp", "TMPDIR=../../../tmp", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1",
 		"DPB_INPUT_ALL=../../../in/all", "DPB_INPUT_PLAYS=../../../in/plays/plays.csv",
 		"DPB_OUTPUT_F=../../../out/f", "DPB_OUTPUT_OUT=../../../out/out.csv", "DPB_OUTPUT_P=../../../out/p",
@@ -317,6 +324,10 @@ func TestTail(t *testing.T) {
 		"seq 1 10000":          numbers(9981, 10000),
 		`printf 'a\n\377\n'`:   {"a", "\uFFFD"},
 		"printf 'no line end'": {"no line end"},
+		"printf '%020000d'":    {strings.Repeat("0", 1000)},
+		"printf '%020000d\n'":  {strings.Repeat("0", 1000)},
+		"yes é | head -c 30000 | tr -d '\n'; printf aa": {strings.Repeat("é", 499) + "aa"}, // one byte of a character less
+		"printf '%020000d\na\nb'":                       {"a", "b"},
 	} {
 		if o := shell(t, script).run(); !slices.Equal(o.Tail, want) {
 			t.Errorf("%s: %q, want %q", script, o.Tail, want)
@@ -456,6 +467,49 @@ func TestJobThatEndsWhenAsked(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !slices.Contains(o.Tail, "tidy") || o.ExitCode != 4 {
 		t.Errorf("%v, tail %q, exit code %d", err, o.Tail, o.ExitCode)
 	}
+}
+
+// TestKilled: when dpb is killed its job ends too. The pipe that both hold tells when they are gone.
+func TestKilled(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends a process with another one")
+	}
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	dpb := exec.Command(os.Args[0], "-test.run=^TestRunUntilKilled$")
+	dpb.Env, dpb.ExtraFiles = append(os.Environ(), untilKilled+"=1", "TMPDIR="+t.TempDir()), []*os.File{w}
+	if err := dpb.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	pid, parseErr := strconv.Atoi(strings.TrimSpace(line))
+	if err := errors.Join(err, parseErr, dpb.Process.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	_ = dpb.Wait()
+	defer syscall.Kill(pid, syscall.SIGKILL)
+	if err := r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lines.ReadByte(); !errors.Is(err, io.EOF) {
+		t.Errorf("the job runs on: %v", err)
+	}
+}
+
+const untilKilled = "DPB_TEST_UNTIL_KILLED"
+
+// TestRunUntilKilled is the dpb of TestKilled. Its job says on the pipe who it is.
+func TestRunUntilKilled(t *testing.T) {
+	if os.Getenv(untilKilled) == "" {
+		t.Skip("run by TestKilled")
+	}
+	shell(t, "echo $$ >&3; exec sleep 1000").run()
 }
 
 // TestWhatAJobLeavesRunning ends with it, and does not keep the build waiting.

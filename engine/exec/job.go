@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dpb-build/dpb/cache"
@@ -53,6 +54,9 @@ func Stage(ctx context.Context, store *disk.Store, j *Job) error {
 		if err := os.MkdirAll(filepath.Join(j.Dir, filepath.FromSlash(d)), 0o777); err != nil {
 			return err
 		}
+	}
+	if err := j.Programs.stage(j.Dir); err != nil {
+		return err
 	}
 	for _, c := range j.Code {
 		mode := fs.FileMode(0o444)
@@ -169,11 +173,27 @@ func collect(ctx context.Context, store *disk.Store, j *Job, o *engine.Output) (
 		}
 		return store.CaptureFile(ctx, at, path.Base(o.Path))
 	}
+	if o.Shape == engine.Parts {
+		if err := noLinks(at); err != nil {
+			return cache.Tree{}, err
+		}
+	}
 	t, err := store.Capture(ctx, at)
 	if err == nil && len(t.Entries) == 0 {
 		err = fmt.Errorf("the job wrote nothing into %s", pathInOutputs(o))
 	}
 	return t, err
+}
+
+// noLinks fails if there is a link among the parts of a table: SQL would pass over it, and a program would read it.
+func noLinks(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%s is a link, and the parts of a table are files: write a copy", legible(e.Name()))
+		}
+	}
+	return err
 }
 
 // undeclared fails if there is a file in the output directory that belongs to no output.
@@ -195,7 +215,7 @@ func undeclared(j *Job) error {
 				return filepath.SkipDir
 			}
 		case nobodys:
-			found = append(found, rel)
+			found = append(found, legible(rel))
 			if d.IsDir() {
 				return filepath.SkipDir
 			}
@@ -211,6 +231,14 @@ func undeclared(j *Job) error {
 		found = found[:3]
 	}
 	return fmt.Errorf("the job wrote files that no output declares: %s%s; declare an output for them, or write them to $TMPDIR", strings.Join(found, ", "), more)
+}
+
+// legible quotes a file's name unless it is plain: messages are recorded and printed, and a name may hold any bytes.
+func legible(name string) string {
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
 }
 
 type belonging uint8

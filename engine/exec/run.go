@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dpb-build/dpb/engine"
 )
@@ -52,12 +54,11 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 		return o, err
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = attributes()
+	ended, err := start(cmd)
+	if err != nil {
 		return o, fmt.Errorf("%s could not be started: %w", cmd.Args[0], unwrapPath(err))
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	reason := watch(ctx, j, cmd.Process.Pid, ended)
 	// Whatever the job left running must not write any more.
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -72,6 +73,21 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 		o.failure = reason.Error()
 	}
 	return o, nil
+}
+
+// start starts a job and returns where its end is told. What ties a job's life to dpb's is tied to the thread that starts it, so a thread is kept for it.
+func start(cmd *exec.Cmd) (<-chan error, error) {
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	return ended, <-started
 }
 
 // watch waits for the end of the job, and ends it if it has to. It returns why it had to.
@@ -139,9 +155,12 @@ func command(j *Job) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	switch file, ok := j.Programs[args[0]]; {
+	switch file, ok := j.Programs.find(j.Target.Label.Pkg, args[0]); {
 	case ok:
 		cmd.Path, cmd.Err = file, nil
+		if !filepath.IsAbs(file) {
+			cmd.Args[0] = file
+		}
 	case !strings.Contains(args[0], "/"):
 		return nil, fmt.Errorf("program %s is known only when the job runs: name it in tools", args[0])
 	}
@@ -154,7 +173,7 @@ func command(j *Job) (*exec.Cmd, error) {
 func environment(j *Job, paths engine.Paths) ([]string, error) {
 	pkg := j.Target.Label.Pkg
 	tmp := engine.JobPath(pkg, tempDir)
-	env := []string{"PATH=" + j.Programs.path(), "HOME=" + tmp, "TMPDIR=" + tmp, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
+	env := []string{"PATH=" + j.Programs.searchPath(pkg), "HOME=" + tmp, "TMPDIR=" + tmp, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
 		env = append(env, "DPB_"+strings.ToUpper(strings.Replace(name, ".", "_", 1))+"="+paths[name])
@@ -180,7 +199,8 @@ func environment(j *Job, paths engine.Paths) ([]string, error) {
 	return env, nil
 }
 
-const tailLines, tailBytes = 20, 16 << 10
+// Of a log, tailBytes are read at most, and of these tailLines. A line that begins before them counts only if there is no other, with its last lineBytes.
+const tailLines, tailBytes, lineBytes = 20, 16 << 10, 1000
 
 // readLog masks secrets in the log and takes its last lines.
 func (o *Outcome) readLog(j *Job) error {
@@ -201,14 +221,36 @@ func (o *Outcome) readLog(j *Job) error {
 	if err != nil {
 		return err
 	}
-	if from > 0 {
-		_, b, _ = bytes.Cut(b, []byte("\n"))
-	}
-	if text := strings.TrimRight(strings.ToValidUTF8(string(b), "\uFFFD"), "\n"); text != "" {
-		lines := strings.Split(text, "\n")
-		o.Tail = lines[max(0, len(lines)-tailLines):]
-	}
+	o.Tail = tail(b, from > 0)
 	return nil
+}
+
+// tail lists the last lines of a log's end; cut says that the first one may have begun before it.
+func tail(b []byte, cut bool) []string {
+	b = bytes.TrimRight(b, "\n")
+	if cut {
+		if _, rest, ok := bytes.Cut(b, []byte("\n")); ok {
+			b = rest
+		} else {
+			b = endOf(b)
+		}
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	lines := strings.Split(strings.ToValidUTF8(string(b), "\uFFFD"), "\n")
+	return lines[max(0, len(lines)-tailLines):]
+}
+
+// endOf cuts a line to its end, from where a character begins.
+func endOf(line []byte) []byte {
+	line = line[max(0, len(line)-lineBytes):]
+	for k := range min(len(line), utf8.UTFMax) {
+		if utf8.RuneStart(line[k]) {
+			return line[k:]
+		}
+	}
+	return line
 }
 
 // mask replaces the values of secrets in the log; longer ones first, for a secret may begin with another.

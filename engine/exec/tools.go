@@ -16,104 +16,104 @@ import (
 	"github.com/dpb-build/dpb/engine"
 )
 
-// standardDirs are searched before the user's own path, so that a job finds the same program whoever runs it.
-var standardDirs = []string{"/usr/local/bin", "/usr/bin", "/bin"}
-
-// Programs are the files of the programs that a job names.
-type Programs map[string]string
-
-// path is the job's PATH: the standard directories, after those of declared programs that lie elsewhere.
-func (p Programs) path() string {
-	var dirs []string
-	for _, file := range p {
-		if dir := filepath.Dir(file); filepath.IsAbs(dir) && !slices.Contains(standardDirs, dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	slices.Sort(dirs)
-	return strings.Join(append(slices.Compact(dirs), standardDirs...), ":")
-}
-
 // Tools finds and identifies the programs of a target: that of its command and those that tools lists. uncovered names what a job could read and no key
-// covers. root is the workspace's, for folders of tools.
+// covers. root is the workspace's, for folders of tools and for programs that are code.
 func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string) (tools []engine.Tool, programs Programs, uncovered []string, err error) {
-	programs = Programs{}
+	f := finder{start: filepath.Join(root, filepath.FromSlash(t.Label.Pkg)), pathEnv: pathEnv, stat: stat, programs: newPrograms()}
 	names := slices.Clone(t.Tools)
 	if first := t.Command[0]; len(first) == 1 && first[0].Literal != "" && !slices.Contains(names, first[0].Literal) {
 		names = append(names, first[0].Literal)
 	}
 	slices.Sort(names)
-	for _, name := range names {
-		if !strings.HasSuffix(name, "/") {
-			continue
-		}
-		dir := filepath.Join(root, filepath.FromSlash(t.Label.Pkg), name)
-		id, err := folderIdentity(dir, stat)
-		if err != nil {
-			return nil, nil, nil, fmt.Errorf("tools %q: %w", name, err)
-		}
-		tools = append(tools, engine.Tool{Name: name, Identity: id})
-		for _, bin := range []string{dir, filepath.Join(dir, "bin")} {
-			addPrograms(programs, bin)
-		}
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "/") || strings.Contains(name, "/") && !filepath.IsAbs(name) {
-			continue // a folder, or code, which has its own place in the key
-		}
-		file, ok := programs[name]
-		if !ok {
-			if file, err = lookUp(name, pathEnv); err != nil {
-				return nil, nil, nil, err
+	// All are found before any is identified: a script's interpreter may be another of them.
+	for _, step := range []func(name string) error{f.findFolder, f.findByName, f.findByPath, f.identify} {
+		for _, name := range names {
+			if err := step(name); err != nil {
+				return nil, Programs{}, nil, err
 			}
-			programs[name] = file
-		}
-		x := identifier{stat: stat, seen: map[string]string{}}
-		if err := x.add(file); err != nil {
-			return nil, nil, nil, fmt.Errorf("program %s: %w", name, err)
-		}
-		tools = append(tools, engine.Tool{Name: name, Identity: x.identity()})
-		uncovered = append(uncovered, x.uncovered...)
-		if what := libraryOf(filepath.Base(file)); what != "" {
-			uncovered = append(uncovered, what)
 		}
 	}
-	slices.SortFunc(tools, func(a, b engine.Tool) int { return strings.Compare(a.Name, b.Name) })
-	slices.Sort(uncovered)
-	return tools, programs, slices.Compact(append(uncovered, "programs in "+strings.Join(standardDirs, ", "))), nil
+	slices.SortFunc(f.tools, func(a, b engine.Tool) int { return strings.Compare(a.Name, b.Name) })
+	f.uncovered = append(f.uncovered, "programs in "+strings.Join(standardDirs, ", "))
+	slices.Sort(f.uncovered)
+	return f.tools, f.programs, slices.Compact(f.uncovered), nil
 }
 
-// lookUp finds a program in the standard directories, then in the user's path.
-func lookUp(name, pathEnv string) (string, error) {
-	if filepath.IsAbs(name) {
-		return name, executable(name)
-	}
-	for _, dir := range append(slices.Clone(standardDirs), filepath.SplitList(pathEnv)...) {
-		if file := filepath.Join(dir, name); dir != "" && executable(file) == nil {
-			return file, nil
-		}
-	}
-	return "", fmt.Errorf("program %s is not installed: it is neither in %s nor in PATH", name, strings.Join(standardDirs, ", "))
+// finder looks for the tools of a target.
+type finder struct {
+	start     string // the folder of its package
+	pathEnv   string
+	stat      *disk.StatCache
+	programs  Programs
+	tools     []engine.Tool
+	uncovered []string
 }
 
-func executable(file string) error {
-	info, err := os.Stat(file)
-	if err == nil && (!info.Mode().IsRegular() || info.Mode()&0o111 == 0) {
-		err = fmt.Errorf("%s is no program", file)
+func isFolder(name string) bool { return strings.HasSuffix(name, "/") }
+
+// isCode says whether a program is one of the package's files, which have their own place in the key.
+func isCode(name string) bool { return strings.Contains(name, "/") && !filepath.IsAbs(name) }
+
+func (f *finder) findFolder(name string) error {
+	if !isFolder(name) {
+		return nil
+	}
+	dir := filepath.Join(f.start, name)
+	id, err := folderIdentity(dir, f.stat)
+	if err != nil {
+		return fmt.Errorf("tools %q: %w", name, err)
+	}
+	f.tools = append(f.tools, engine.Tool{Name: name, Identity: id})
+	f.programs.addFolder(dir)
+	return nil
+}
+
+func (f *finder) findByName(name string) error {
+	if strings.Contains(name, "/") {
+		return nil
+	}
+	return f.find(name)
+}
+
+// findByPath comes after findByName: a program that is named by its path does not hide another one that is named.
+func (f *finder) findByPath(name string) error {
+	if isFolder(name) || !filepath.IsAbs(name) {
+		return nil
+	}
+	return f.find(name)
+}
+
+func (f *finder) find(name string) error {
+	if _, ok := f.programs.at[name]; ok {
+		return nil
+	}
+	file, err := lookUp(name, f.pathEnv)
+	if err == nil {
+		f.programs.addFile(name, file)
 	}
 	return err
 }
 
-func addPrograms(p Programs, dir string) {
-	entries, err := os.ReadDir(dir)
+// identify adds a program as a tool; of one that is code only what runs it.
+func (f *finder) identify(name string) error {
+	x := identifier{stat: f.stat, programs: &f.programs, seen: map[string]string{}}
+	var err error
+	switch {
+	case isFolder(name):
+		return nil
+	case isCode(name):
+		err = x.addNeeds(filepath.Join(f.start, filepath.FromSlash(name)))
+	default:
+		err = x.add(f.programs.file(name))
+	}
 	if err != nil {
-		return
+		return fmt.Errorf("program %s: %w", name, err)
 	}
-	for _, e := range entries {
-		if file := filepath.Join(dir, e.Name()); executable(file) == nil {
-			p[e.Name()] = file
-		}
+	if len(x.seen) > 0 {
+		f.tools = append(f.tools, engine.Tool{Name: name, Identity: x.identity()})
 	}
+	f.uncovered = append(f.uncovered, x.uncovered...)
+	return nil
 }
 
 // libraryOf says what an interpreter reads that its own file does not hold.
@@ -129,6 +129,7 @@ func libraryOf(program string) string {
 // identifier collects the files that a program consists of: itself, its interpreter and the shared objects that they need.
 type identifier struct {
 	stat      *disk.StatCache
+	programs  *Programs         // that the job finds by name
 	seen      map[string]string // digest by path
 	uncovered []string
 }
@@ -156,19 +157,38 @@ func (x *identifier) add(file string) error {
 		return err
 	}
 	x.seen[real] = d.String()
-	switch interpreter, program := shebang(real); {
-	case interpreter == "":
-		return x.addLibraries(real)
-	case program == "":
-		return x.add(interpreter)
-	default:
-		found, err := lookUp(program, "")
-		if err != nil {
-			x.uncovered = append(x.uncovered, "program "+program)
-			return x.add(interpreter)
-		}
-		return x.add(found)
+	if what := libraryOf(filepath.Base(file)); what != "" {
+		x.uncovered = append(x.uncovered, what)
 	}
+	return x.addNeeds(real)
+}
+
+// addNeeds adds what it takes to run a file.
+func (x *identifier) addNeeds(file string) error {
+	switch interpreter, program := shebang(file); {
+	case interpreter == "":
+		return x.addLibraries(file)
+	case program != "":
+		return x.addFromPath(interpreter, program)
+	case !filepath.IsAbs(interpreter): // it is looked for from the folder that the job stands in
+		x.uncovered = append(x.uncovered, "program "+interpreter)
+		return nil
+	default:
+		return x.add(interpreter)
+	}
+}
+
+// addFromPath adds the program that env finds in the job's PATH.
+func (x *identifier) addFromPath(env, program string) error {
+	if _, ok := x.programs.at[program]; ok {
+		return x.add(x.programs.file(program))
+	}
+	found, err := lookUp(program, "")
+	if err != nil {
+		x.uncovered = append(x.uncovered, "program "+program)
+		return x.add(env)
+	}
+	return x.add(found)
 }
 
 // shebang returns the interpreter of a script, and of #!/usr/bin/env the program that env finds in the job's PATH.

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,13 +104,13 @@ func TestStandardDirs(t *testing.T) {
 	dir := t.TempDir()
 	install(t, dir, map[string]string{"sh": "#!/bin/false\n"})
 	f := mustLook(t, "", dir, "sh")
-	if filepath.Dir(f.programs["sh"]) == dir {
+	if filepath.Dir(f.programs.file("sh")) == dir {
 		t.Error("the user's own came first")
 	}
 	if !slices.Equal(f.uncovered, []string{"programs in /usr/local/bin, /usr/bin, /bin"}) {
 		t.Errorf("uncovered %q", f.uncovered)
 	}
-	if f.identity(t, "sh") != mustLook(t, "", "", f.programs["sh"]).identity(t, f.programs["sh"]) {
+	if f.identity(t, "sh") != mustLook(t, "", "", f.programs.file("sh")).identity(t, f.programs.file("sh")) {
 		t.Error("by its path it is another program")
 	}
 }
@@ -123,15 +124,15 @@ func TestFolderOfTools(t *testing.T) {
 			install(t, filepath.Join(root, "p", name), map[string]string{"bin/sh": "#!/bin/false\n", "lib/x.py": "1", "top": "#!/bin/sh\n", "bin/text": "x"})
 		}
 		f, again := mustLook(t, roots[0], "", "sh", name), mustLook(t, roots[1], "", "sh", name)
-		want := Programs{"sh": filepath.Join(roots[0], "p", name, "bin/sh"), "top": filepath.Join(roots[0], "p", name, "top")}
-		if f.programs["sh"] != want["sh"] || f.programs["top"] != want["top"] || len(f.programs) != 2 {
+		want := map[string]string{"sh": "tools/0/bin/sh", "top": "tools/0/top"}
+		if !maps.Equal(f.programs.at, want) || f.programs.file("sh") != filepath.Join(roots[0], "p", name, "bin/sh") {
 			t.Errorf("programs %v, want %v", f.programs, want)
 		}
 		if !slices.Equal(f.tools, again.tools) || !slices.IsSortedFunc(f.tools, func(a, b engine.Tool) int { return strings.Compare(a.Name, b.Name) }) {
 			t.Errorf("%v at one place, %v at another", f.tools, again.tools)
 		}
-		if got := f.programs.path(); !strings.HasPrefix(got, filepath.Join(roots[0], "p", name)) || !strings.HasSuffix(got, ":/usr/local/bin:/usr/bin:/bin") {
-			t.Errorf("PATH is %s", got)
+		if got, want := f.programs.searchPath("p"), "../../tools/0:../../tools/0/bin:/usr/local/bin:/usr/bin:/bin"; got != want || again.programs.searchPath("p") != want {
+			t.Errorf("PATH is %s, and in another checkout %s; want %s", got, again.programs.searchPath("p"), want)
 		}
 		install(t, filepath.Join(roots[1], "p", name), map[string]string{"lib/x.py": "2"})
 		if mustLook(t, roots[1], "", "sh", name).identity(t, name) == f.identity(t, name) {
@@ -155,11 +156,86 @@ func TestLinkedFolderOfTools(t *testing.T) {
 	}
 }
 
-// TestCodeIsNoTool: a relative program has its place among the code.
+// TestCodeIsNoTool: a relative program has its place among the code. What runs it is a tool.
 func TestCodeIsNoTool(t *testing.T) {
 	t.Parallel()
-	if f := mustLook(t, "", "", "./bin/run"); len(f.tools) != 0 || len(f.programs) != 0 {
-		t.Errorf("tools %v, programs %v", f.tools, f.programs)
+	root := t.TempDir()
+	interpreter := filepath.Join(root, "python-of-mine")
+	install(t, root, map[string]string{"python-of-mine": "#!/bin/sh\n", "p/text": "x", "p/run": "#!" + interpreter + "\n", "p/other": "#!" + interpreter + "\n# other\n",
+		"p/relative": "#!./interpreter\n", "p/broken": "#!" + root + "/none\n"})
+	for _, name := range []string{"./none", "./text", "./relative"} {
+		if f := mustLook(t, root, "", name); len(f.tools) != 0 || len(f.programs.at) != 0 {
+			t.Errorf("%s: tools %v, programs %v", name, f.tools, f.programs)
+		}
+	}
+	if f := mustLook(t, root, "", "./relative"); !slices.Contains(f.uncovered, "program ./interpreter") {
+		t.Errorf("uncovered %q", f.uncovered)
+	}
+	before := mustLook(t, root, "", "./run")
+	if !slices.Contains(before.uncovered, "the library and installed packages of python-of-mine") {
+		t.Errorf("uncovered %q", before.uncovered)
+	}
+	if mustLook(t, root, "", "./other").identity(t, "./other") != before.identity(t, "./run") {
+		t.Error("the script itself is in its interpreter's identity")
+	}
+	install(t, root, map[string]string{"python-of-mine": "#!/bin/sh\n# changed\n"})
+	if mustLook(t, root, "", "./run").identity(t, "./run") == before.identity(t, "./run") {
+		t.Error("another interpreter is not noticed")
+	}
+	if _, err := look(root, "", "./broken"); err == nil || !strings.HasPrefix(err.Error(), "program ./broken: ") {
+		t.Errorf("an interpreter that is not there: %v", err)
+	}
+}
+
+// TestInterpreterInTools: env finds what the job's PATH has, and that is what counts.
+func TestInterpreterInTools(t *testing.T) {
+	t.Parallel()
+	root, path := t.TempDir(), t.TempDir()
+	install(t, root, map[string]string{"p/run": "#!/usr/bin/env sh\n", "p/other": "#!/usr/bin/env mine\n", "p/.venv/bin/sh": "#!/bin/sh\n"})
+	install(t, path, map[string]string{"mine": "#!/bin/sh\n"})
+	identities := func() []string {
+		return []string{mustLook(t, root, "", "./run", ".venv/").identity(t, "./run"), mustLook(t, root, path, "./other", "mine").identity(t, "./other")}
+	}
+	before := identities()
+	install(t, root, map[string]string{"p/.venv/bin/sh": "#!/bin/sh\n# changed\n"})
+	install(t, path, map[string]string{"mine": "#!/bin/sh\n# changed\n"})
+	for k, id := range identities() {
+		if id == before[k] {
+			t.Errorf("%d: another interpreter is not noticed", k)
+		}
+	}
+}
+
+// TestWhereJobsFindPrograms: by paths that are the same in each checkout, also where a program looks beside its own path.
+func TestWhereJobsFindPrograms(t *testing.T) {
+	t.Parallel()
+	tell := "#!/bin/sh\necho $0 $(cat \"${0%/*}/../home\")\n"
+	root, elsewhere, venv, named := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
+	install(t, root, map[string]string{"team/spam/lib/bin/inner": tell, "team/spam/lib/home": "of lib", "team/spam/lib/bin/both": tell})
+	install(t, elsewhere, map[string]string{"outer": "#!/bin/sh\necho $0\n", "both": "#!/bin/sh\n", "sibling": "#!/bin/sh\n"})
+	install(t, venv, map[string]string{"bin/snake": tell, "home": "of venv", "pyvenv.cfg": ""})
+	install(t, named, map[string]string{"byname": "#!/bin/sh\necho $0\n", "outer": "#!/bin/sh\n"})
+	tools := []string{"lib/", "outer", "both", "snake", named + "/byname", named + "/outer"}
+	const path = "PATH=../../../tools/0:../../../tools/0/bin:../../../bin:../../../tools/2:../../../tools/2/bin:/usr/local/bin:/usr/bin:/bin"
+	for _, c := range []struct{ command, want string }{
+		{"inner", "../../../tools/0/bin/inner of lib"},
+		{"outer", "../../../bin/outer"},
+		{"snake", "../../../tools/2/bin/snake of venv"},
+		{named + "/byname", named + "/byname"},
+		{"sh", "../../../tools/0/bin/both of lib\n../../../tools/0/bin/inner of lib\n../../../bin/outer\n../../../tools/2/bin/snake of venv\n../../../bin/byname\n" + path},
+	} {
+		b := shell(t, "both; inner; outer; snake; byname; sibling 2>&- || echo PATH=$PATH")
+		b.Target.Tools = tools
+		if c.command != "sh" {
+			b.Target.Command = []engine.Text{{{Literal: c.command}}}
+		}
+		var err error
+		if _, b.Programs, _, err = Tools(b.Target, root, disk.OpenStatCache(""), elsewhere+":"+venv+"/bin"); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.log(); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.command, got, c.want)
+		}
 	}
 }
 

@@ -240,6 +240,10 @@ func (s *Set) Match(subsets []engine.Subset) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
+		lo, hi = max(lo, int(sel.lo[k])), min(hi, int(sel.lo[k]+sel.n[k]))
+		if lo >= hi {
+			return nil, fmt.Errorf("nothing is left of %s: several restrictions of it have nothing in common", sub.Dimension)
+		}
 		sel.lo[k], sel.n[k] = int32(lo), int32(hi-lo)
 	}
 	return slices.AppendSeq(make([]int, 0, sel.Len()), sel.All()), nil

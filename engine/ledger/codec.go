@@ -6,25 +6,35 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/dpb-build/dpb/engine"
 )
 
-// encode writes a record as JSON.
-func encode(v any) ([]byte, error) { return json.Marshal(v) }
+// encode writes a record as JSON, in the same bytes that it is written in again once it was read.
+func encode[T any](v T) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil || !bytes.Contains(b, []byte(`\ufffd`)) {
+		return b, err
+	}
+	// A text is no valid UTF-8. What stands for its bad bytes is a character like others from now on.
+	if v, err = decode[T](b); err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
 
-// decode reads a record and refuses bytes that encode would not have written: what is read is what was meant.
+// decode reads a record. Fields may be missing, as in records of before they were thought of, but each must be known.
 func decode[T any](b []byte) (v T, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err = d.Decode(&v); err != nil {
 		return v, fmt.Errorf("damaged record: %w", err)
 	}
-	again, err := encode(v)
-	if err == nil && !bytes.Equal(again, b) {
-		err = errors.New("damaged record: it is not in the form that dpb writes")
+	if _, err = d.Token(); err != io.EOF {
+		return v, errors.New("damaged record: there is more behind it")
 	}
-	return v, err
+	return v, nil
 }
 
 var errOutputs = errors.New("damaged record of outputs")

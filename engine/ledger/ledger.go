@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,8 +21,15 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// ErrNone says that there is no ledger yet.
-var ErrNone = errors.New("there is no ledger")
+var (
+	// ErrNone says that there is no ledger yet.
+	ErrNone = errors.New("there is no ledger")
+	// ErrLocked says that another process held the ledger's lock for all of LockTimeout.
+	ErrLocked = errors.New("another process keeps it locked")
+)
+
+// LockTimeout is how long a writer waits for another process. A commit takes milliseconds. Tests make it shorter, before they open a ledger.
+var LockTimeout = time.Minute
 
 //go:embed schema.sql
 var schema string
@@ -30,10 +38,7 @@ const (
 	fileName      = "ledger.db"
 	applicationID = 0x64706231 // "dpb1"
 	formatVersion = 1
-
-	// lockTimeout is how long a writer waits for another process. A commit takes milliseconds.
-	lockTimeout = time.Minute
-	readers     = 4
+	readers       = 4
 )
 
 // Ledger is an open ledger. It is safe for concurrent use, also by several processes: readers never wait.
@@ -49,11 +54,15 @@ func Open(dir string) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
-	conn.SetBusyTimeout(lockTimeout)
-	if err = errors.Join(create(conn), conn.Close()); err != nil {
+	conn.SetBusyTimeout(LockTimeout)
+	if err = errors.Join(createOrWait(conn), conn.Close()); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
-	return open(file, sqlite.OpenReadWrite)
+	l, err := open(file, sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", file, err)
+	}
+	return l, nil
 }
 
 // OpenReadOnly opens a ledger that nothing is written to; its error is or wraps ErrNone if there is none.
@@ -62,27 +71,51 @@ func OpenReadOnly(dir string) (*Ledger, error) {
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNone
 	}
-	l, err := open(file, sqlite.OpenReadOnly)
-	if err != nil {
-		return nil, err
+	l, err := openChecked(file, sqlite.OpenReadOnly)
+	if code := sqlite.ErrCode(err).ToPrimary(); (code == sqlite.ResultCantOpen || code == sqlite.ResultReadOnly) && atRest(file) {
+		// The folder is read-only, so SQLite can't make the file by which readers tell writers of themselves. There is no writer.
+		uri := "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?immutable=1"
+		l, err = openChecked(uri, sqlite.OpenReadOnly|sqlite.OpenURI)
 	}
-	err = l.read(func(c *sqlite.Conn) error { return check(c) })
 	if err != nil {
-		l.Close()
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
 	return l, nil
 }
 
-func open(file string, flags sqlite.OpenFlags) (*Ledger, error) {
-	pool, err := sqlitex.NewPool(file, sqlitex.PoolOptions{Flags: flags, PoolSize: readers, PrepareConn: func(c *sqlite.Conn) error {
-		c.SetBusyTimeout(lockTimeout)
+// atRest says that all of a database is in its one file: the last writer closed it.
+func atRest(file string) bool {
+	wal, err := os.Stat(file + "-wal")
+	return errors.Is(err, fs.ErrNotExist) || err == nil && wal.Size() == 0
+}
+
+func openChecked(name string, flags sqlite.OpenFlags) (*Ledger, error) {
+	l, err := open(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.read(check); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
+	pool, err := sqlitex.NewPool(name, sqlitex.PoolOptions{Flags: flags, PoolSize: readers, PrepareConn: func(c *sqlite.Conn) error {
+		c.SetBusyTimeout(LockTimeout)
 		return pragmas(c, "synchronous = FULL", "foreign_keys = ON", "cache_size = -20000")
 	}})
-	if err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", file, err)
+	return &Ledger{pool: pool}, err
+}
+
+// orLocked adds ErrLocked to what SQLite says when it waited for a lock in vain.
+func orLocked(err error) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked:
+		return fmt.Errorf("%w: %w", ErrLocked, err)
 	}
-	return &Ledger{pool: pool}, nil
+	return err
 }
 
 func pragmas(c *sqlite.Conn, list ...string) error {
@@ -92,6 +125,15 @@ func pragmas(c *sqlite.Conn, list ...string) error {
 		}
 	}
 	return nil
+}
+
+// createOrWait is create, once more while another process does the same: SQLite itself doesn't wait when it changes the mode of the journal.
+func createOrWait(c *sqlite.Conn) error {
+	for end := time.Now().Add(LockTimeout); ; time.Sleep(5 * time.Millisecond) {
+		if err := orLocked(create(c)); !errors.Is(err, ErrLocked) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // create makes the tables in one transaction, or checks that they are of a known format.
@@ -118,23 +160,22 @@ func create(c *sqlite.Conn) (err error) {
 
 // check says ErrNone of an empty database, and refuses formats that this dpb does not know.
 func check(c *sqlite.Conn) error {
-	var got [3]int64
-	for k, q := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema"} {
-		err := sqlitex.ExecuteTransient(c, q, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
-			got[k] = s.ColumnInt64(0)
-			return nil
-		}})
-		if err != nil {
-			return err
-		}
-	}
+	var id, format, tables int64
+	// One statement sees one state, also while another process makes the tables.
+	err := sqlitex.ExecuteTransient(c, `SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id a, pragma_user_version v`, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error {
+		id, format, tables = s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2)
+		return nil
+	}})
 	switch {
-	case got[2] == 0:
+	case err != nil:
+		return err
+	case tables == 0:
 		return ErrNone
-	case got[0] != applicationID:
+	case id != applicationID:
 		return errors.New("this database is no ledger of dpb")
-	case got[1] != formatVersion:
-		return fmt.Errorf("it has format %d, and this dpb knows %d only: use the dpb that wrote it, or another store", got[1], formatVersion)
+	case format != formatVersion:
+		return fmt.Errorf("it has format %d, and this dpb knows %d only: use the dpb that wrote it, or another store", format, formatVersion)
 	}
 	return nil
 }
@@ -142,7 +183,8 @@ func check(c *sqlite.Conn) error {
 // Close ends all use of the ledger.
 func (l *Ledger) Close() error { return l.pool.Close() }
 
-func (l *Ledger) read(f func(*sqlite.Conn) error) error {
+func (l *Ledger) read(f func(*sqlite.Conn) error) (err error) {
+	defer func() { err = orLocked(err) }()
 	c, err := l.pool.Take(context.Background())
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
@@ -159,12 +201,12 @@ func (l *Ledger) query(q string, row func(*sqlite.Stmt) error, args ...any) erro
 }
 
 // one reads one record by the column body; false if there is none.
-func one[T any](l *Ledger, q string, args ...any) (v T, ok bool, err error) {
-	err = l.query(q, func(s *sqlite.Stmt) error {
+func one[T any](c *sqlite.Conn, q string, args ...any) (v T, ok bool, err error) {
+	err = sqlitex.Execute(c, q, &sqlitex.ExecOptions{Args: args, ResultFunc: func(s *sqlite.Stmt) error {
 		ok = true
 		v, err = decode[T](columnBytes(s, 0))
 		return err
-	}, args...)
+	}})
 	return v, ok, err
 }
 
@@ -185,18 +227,62 @@ func columnBytes(s *sqlite.Stmt, k int) []byte {
 }
 
 // Result finds what a job with that key made.
-func (l *Ledger) Result(k cache.ActionKey) (engine.Result, bool, error) {
-	return one[engine.Result](l, "SELECT body FROM result WHERE key = ?", k[:])
+func (l *Ledger) Result(k cache.ActionKey) (r engine.Result, ok bool, err error) {
+	err = l.read(func(c *sqlite.Conn) (err error) {
+		r, ok, err = findResult(c, k)
+		return err
+	})
+	return r, ok, err
 }
 
-// LastRun finds the last attempt at a key.
-func (l *Ledger) LastRun(k cache.ActionKey) (engine.Run, bool, error) {
-	return one[engine.Run](l, "SELECT body FROM run WHERE key = ? ORDER BY id DESC LIMIT 1", k[:])
+func findResult(c *sqlite.Conn, k cache.ActionKey) (engine.Result, bool, error) {
+	return one[engine.Result](c, "SELECT body FROM result WHERE key = ?", k[:])
 }
 
-// Runs lists the attempts at a label's partition, newest first.
-func (l *Ledger) Runs(label engine.Label, partition string) ([]engine.Run, error) {
-	return many[engine.Run](l, "SELECT body FROM run WHERE label = ? AND partition = ? ORDER BY id DESC", label.String(), partition)
+// LastRun finds the last attempt at a key of which the record can be read: runs are evidence only, and never keep a job from running.
+func (l *Ledger) LastRun(k cache.ActionKey) (r engine.Run, ok bool, err error) {
+	err = l.read(func(c *sqlite.Conn) (err error) {
+		r, ok, err = findLastRun(c, k)
+		return err
+	})
+	return r, ok, err
+}
+
+func findLastRun(c *sqlite.Conn, k cache.ActionKey) (r engine.Run, ok bool, err error) {
+	readable := func(s *sqlite.Stmt) error {
+		if ok {
+			return nil
+		}
+		if run, err := decode[engine.Run](columnBytes(s, 0)); err == nil {
+			r, ok = run, true
+		}
+		return nil
+	}
+	err = sqlitex.Execute(c, "SELECT body FROM run WHERE key = ? ORDER BY id DESC", &sqlitex.ExecOptions{Args: []any{k[:]}, ResultFunc: readable})
+	return r, ok, err
+}
+
+// Lookup finds what a job with that key made, nil if there is nothing, and says whether the last attempt at the key failed, be it after that.
+func (l *Ledger) Lookup(k cache.ActionKey) (result *engine.Result, failed bool, err error) {
+	err = l.read(func(c *sqlite.Conn) error {
+		r, ok, err := findResult(c, k)
+		if err != nil {
+			return err
+		}
+		if ok {
+			result = &r
+		}
+		last, ok, err := findLastRun(c, k)
+		failed = ok && last.Failure != ""
+		return err
+	})
+	return result, failed, err
+}
+
+// Runs lists the attempts at an action, newest first.
+func (l *Ledger) Runs(workspace string, label engine.Label, partition string) ([]engine.Run, error) {
+	return many[engine.Run](l, `SELECT r.body FROM run r JOIN target t ON t.id = r.target WHERE t.workspace = ? AND t.label = ? AND r.partition = ?
+		ORDER BY r.id DESC`, workspace, label.String(), partition)
 }
 
 // VersionsOf lists the versions of an action, newest first.
@@ -206,7 +292,8 @@ func (l *Ledger) VersionsOf(workspace string, label engine.Label, partition stri
 }
 
 // FindVersions lists the versions whose id starts with the hexadecimal prefix, two at most: enough to tell that it is ambiguous.
-func (l *Ledger) FindVersions(prefix string) ([]engine.Version, error) {
+// An empty workspace means any, and a zero label any action.
+func (l *Ledger) FindVersions(prefix, workspace string, label engine.Label, partition string) ([]engine.Version, error) {
 	const size = 2 * len(engine.VersionID{})
 	if len(prefix) > size {
 		return nil, nil
@@ -219,7 +306,9 @@ func (l *Ledger) FindVersions(prefix string) ([]engine.Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	return many[engine.Version](l, "SELECT body FROM version WHERE id BETWEEN ? AND ? LIMIT 2", first, last)
+	return many[engine.Version](l, `SELECT v.body FROM version v JOIN target t ON t.id = v.target WHERE v.id BETWEEN ? AND ?
+		AND (? OR t.workspace = ?) AND (? OR t.label = ? AND v.partition = ?) ORDER BY v.id LIMIT 2`,
+		first, last, workspace == "", workspace, label.IsZero(), label.String(), partition)
 }
 
 // Section reads the entries of a recorded section.

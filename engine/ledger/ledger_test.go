@@ -79,7 +79,7 @@ var (
 func sampleResult() engine.Result {
 	return engine.Result{Key: cache.ActionKey{1}, Parts: []engine.Part{{Name: "target", Digest: cache.SectionDigest{2}}, {Name: "input plays", Digest: cache.SectionDigest{3}}},
 		Outputs: []engine.OutputResult{{Name: "classified", Tree: cache.TreeDigest{4}, Bytes: 5, Files: 1, Rows: 6, Columns: columns}},
-		Log:     cache.Digest{7}, Metrics: cache.Digest{8}, Started: started, Wall: 9 * time.Second, CPU: 10, MaxRSS: 11, Isolation: "directory", Writer: "dpb 0.1",
+		Log:     cache.Digest{7}, Metrics: cache.Digest{8}, Started: started, Observed: started.Add(-time.Second), Wall: 9 * time.Second, CPU: 10, MaxRSS: 11, Isolation: "directory", Writer: "dpb 0.1",
 		Uncovered: []string{"programs in /bin"}}
 }
 
@@ -100,6 +100,11 @@ func visible(v engine.Version) []engine.OutputResult {
 	return []engine.OutputResult{{Name: v.Outputs[0].Name, Tree: v.Outputs[0].Visible, Rows: -1, Columns: columns}}
 }
 
+func putResult(tx *Tx, r engine.Result, replace bool) error {
+	_, err := tx.PutResult(r, replace)
+	return err
+}
+
 func TestResults(t *testing.T) {
 	t.Parallel()
 	l, dir := newLedger(t)
@@ -114,7 +119,7 @@ func TestResults(t *testing.T) {
 		replace bool
 		want    engine.Result
 	}{{first, false, first}, {second, false, first}, {second, true, second}, {first, false, second}} {
-		write(t, l, func(tx *Tx) error { return tx.PutResult(step.put, step.replace) })
+		write(t, l, func(tx *Tx) error { return putResult(tx, step.put, step.replace) })
 		for _, x := range []*Ledger{l, openLedger(t, dir)} {
 			got, ok, err := x.Result(first.Key)
 			same(t, "result", got, step.want, err)
@@ -131,14 +136,105 @@ func TestRuns(t *testing.T) {
 	good.Failure, good.ExitCode, good.Outputs = "", 0, sampleResult().Outputs
 	other := failed
 	other.Partition, other.Key = "day=2017-06-16", cache.ActionKey{2}
-	write(t, l, func(tx *Tx) error { return errors.Join(tx.PutRun(failed), tx.PutRun(good), tx.PutRun(other)) })
+	write(t, l, func(tx *Tx) error {
+		return errors.Join(tx.PutRun("soundcloud", failed), tx.PutRun("soundcloud", good), tx.PutRun("soundcloud", other))
+	})
 	last, ok, err := l.LastRun(failed.Key)
 	same(t, "the last run of the key", last, good, err)
 	same(t, "found", ok, true, nil)
-	runs, err := l.Runs(label, day)
+	write(t, l, func(tx *Tx) error { return tx.PutRun("another", failed) })
+	runs, err := l.Runs("soundcloud", label, day)
 	same(t, "runs, newest first", runs, []engine.Run{good, failed}, err)
+	runs, err = l.Runs("another", label, day)
+	same(t, "runs of another workspace", runs, []engine.Run{failed}, err)
 	_, ok, err = l.LastRun(cache.ActionKey{9})
 	same(t, "of a key that never ran", ok, false, err)
+}
+
+// TestDamagedRuns: a run that can't be read never keeps a job from running.
+func TestDamagedRuns(t *testing.T) {
+	t.Parallel()
+	l, dir := newLedger(t)
+	failed, newer := sampleRun(), sampleRun()
+	newer.ExitCode = 4
+	write(t, l, func(tx *Tx) error {
+		return errors.Join(tx.PutRun("soundcloud", failed), tx.PutRun("soundcloud", newer))
+	})
+	damage := func(id int) {
+		execute(t, filepath.Join(dir, fileName), fmt.Sprintf(`UPDATE run SET body = '{"Key":' WHERE id = %d`, id))
+	}
+	damage(2)
+	got, ok, err := l.LastRun(failed.Key)
+	same(t, "the last that can be read", got, failed, err)
+	same(t, "found", ok, true, nil)
+	_, last, err := l.Lookup(failed.Key)
+	same(t, "failed", last, true, err)
+	damage(1)
+	_, ok, err = l.LastRun(failed.Key)
+	same(t, "found", ok, false, err)
+	_, last, err = l.Lookup(failed.Key)
+	same(t, "failed", last, false, err)
+}
+
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t)
+	r, failed, good := sampleResult(), sampleRun(), sampleRun()
+	good.Failure = ""
+	run := func(x engine.Run) func(*Tx) error { return func(tx *Tx) error { return tx.PutRun("soundcloud", x) } }
+	for _, step := range []struct {
+		what   string
+		do     func(*Tx) error
+		result *engine.Result
+		failed bool
+	}{
+		{"nothing", func(*Tx) error { return nil }, nil, false},
+		{"failed", run(failed), nil, true},
+		{"made, by a run that another process has yet to record", func(tx *Tx) error { return putResult(tx, r, false) }, &r, true},
+		{"made", run(good), &r, false},
+		{"failed again", run(failed), &r, true},
+	} {
+		write(t, l, step.do)
+		got, failed, err := l.Lookup(r.Key)
+		same(t, step.what, got, step.result, err)
+		same(t, step.what+": failed", failed, step.failed, nil)
+	}
+}
+
+// TestOtherTrees: who comes second with other trees is told; when they replace those of before, no pointer says that it knows them.
+func TestOtherTrees(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t)
+	first := sampleResult()
+	sameTrees, other := first, sampleResult()
+	sameTrees.Writer = "dpb 0.2"
+	other.Outputs[0].Tree = cache.TreeDigest{99}
+	v, unrelated := sampleVersion(4), sampleVersion(5)
+	unrelated.Key, unrelated.Partition = cache.ActionKey{2}, "day=2017-06-16"
+	write(t, l, func(tx *Tx) error {
+		return errors.Join(tx.Point("here", v, visible(v)), tx.Point("there", v, visible(v)), tx.Point("there", unrelated, visible(unrelated)))
+	})
+	for _, step := range []struct {
+		what     string
+		put      engine.Result
+		replace  bool
+		kept     *engine.Result
+		pointers int
+	}{
+		{"the first", first, false, nil, 2}, {"the same again", sameTrees, false, nil, 2}, {"the loser of a race", other, false, &first, 2},
+		{"the same, as its bytes were gone", sameTrees, true, nil, 2}, {"another, as its bytes were gone", other, true, nil, 1},
+	} {
+		write(t, l, func(tx *Tx) error {
+			kept, err := tx.PutResult(step.put, step.replace)
+			same(t, step.what+": kept", kept, step.kept, err)
+			return nil
+		})
+		same(t, step.what+": pointers", len(currents(t, l, "there")), step.pointers, nil)
+	}
+	same(t, "pointers here", currents(t, l, "here"), nil, nil)
+	w := sampleVersion(99)
+	write(t, l, func(tx *Tx) error { return tx.Point("here", w, visible(w)) })
+	checkPointer(t, l, "here", w)
 }
 
 func TestVersions(t *testing.T) {
@@ -170,14 +266,48 @@ func TestFindVersions(t *testing.T) {
 		"4f1": versions[1:2], "4f2": versions[2:3], "4f": versions[1:3], "4": versions[1:3], "f": versions[3:], "0": versions[:1], "5": nil,
 		versions[1].ID.String(): versions[1:2], versions[1].ID.String() + "0": nil,
 	} {
-		got, err := l.FindVersions(prefix)
+		got, err := l.FindVersions(prefix, "", engine.Label{}, "")
 		same(t, prefix, got, want, err)
 	}
-	if got, err := l.FindVersions(""); len(got) != 2 || err != nil {
+	if got, err := l.FindVersions("", "", engine.Label{}, ""); len(got) != 2 || err != nil {
 		t.Errorf("no prefix: %d versions, %v; want two, which is ambiguous", len(got), err)
 	}
-	if _, err := l.FindVersions("x"); err == nil {
+	if _, err := l.FindVersions("x", "", engine.Label{}, ""); err == nil {
 		t.Error("x is no prefix of an id")
+	}
+}
+
+// TestFindVersionsOf: a prefix is ambiguous only among what is asked for.
+func TestFindVersionsOf(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t)
+	other := engine.Label{Pkg: "spam", Name: "other"}
+	versions := make([]engine.Version, 4)
+	for k := range versions {
+		versions[k] = sampleVersion(1)
+		versions[k].ID = engine.VersionID{0x4f, byte(k)}
+	}
+	versions[1].Workspace, versions[2].Label, versions[3].Partition = "another", other, "day=2017-06-16"
+	write(t, l, func(tx *Tx) error {
+		for _, v := range versions {
+			if err := tx.PutVersion(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, x := range []struct {
+		workspace string
+		label     engine.Label
+		partition string
+		want      []engine.Version
+	}{
+		{"soundcloud", label, day, versions[:1]}, {"another", label, day, versions[1:2]}, {"another", engine.Label{}, "", versions[1:2]},
+		{"soundcloud", other, day, versions[2:3]}, {"soundcloud", label, "day=2017-06-16", versions[3:]}, {"", label, day, versions[:2]},
+		{"soundcloud", label, "", nil}, {"nowhere", label, day, nil},
+	} {
+		got, err := l.FindVersions("4f0", x.workspace, x.label, x.partition)
+		same(t, fmt.Sprint(x.workspace, x.label, x.partition), got, x.want, err)
 	}
 }
 
@@ -270,7 +400,7 @@ func TestRollback(t *testing.T) {
 	v := sampleVersion(1)
 	wrong := errors.New("wrong")
 	err := l.Write(t.Context(), func(tx *Tx) error {
-		return errors.Join(tx.PutResult(sampleResult(), false), tx.PutRun(sampleRun()), tx.PutVersion(v), tx.Point("here", v, visible(v)), wrong)
+		return errors.Join(putResult(tx, sampleResult(), false), tx.PutRun("soundcloud", sampleRun()), tx.PutVersion(v), tx.Point("here", v, visible(v)), wrong)
 	})
 	if !errors.Is(err, wrong) {
 		t.Errorf("error %v", err)
@@ -348,6 +478,28 @@ func TestSeveralProcesses(t *testing.T) {
 	}
 }
 
+// TestOpenAtOnce: one makes the ledger, and the others wait for it.
+func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		dir := t.TempDir()
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(func() {
+				l, err := Open(dir)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := l.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
 func TestOpenReadOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -363,7 +515,7 @@ func TestOpenReadOnly(t *testing.T) {
 	if _, err := OpenReadOnly(dir); !errors.Is(err, ErrNone) {
 		t.Errorf("an empty file, as a process that was killed leaves it: %v; want ErrNone", err)
 	}
-	write(t, openLedger(t, dir), func(tx *Tx) error { return tx.PutResult(sampleResult(), false) })
+	write(t, openLedger(t, dir), func(tx *Tx) error { return putResult(tx, sampleResult(), false) })
 	l, err := OpenReadOnly(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -371,8 +523,47 @@ func TestOpenReadOnly(t *testing.T) {
 	defer l.Close()
 	got, _, err := l.Result(sampleResult().Key)
 	same(t, "result", got, sampleResult(), err)
-	if l.Write(t.Context(), func(tx *Tx) error { return tx.PutRun(sampleRun()) }) == nil {
+	if l.Write(t.Context(), func(tx *Tx) error { return tx.PutRun("soundcloud", sampleRun()) }) == nil {
 		t.Error("it could be written")
+	}
+}
+
+// TestLocked is not parallel: it makes the timeout short for all.
+func TestLocked(t *testing.T) {
+	defer func(d time.Duration) { LockTimeout = d }(LockTimeout)
+	LockTimeout = 10 * time.Millisecond
+	l, dir := newLedger(t)
+	empty := t.TempDir()
+	lock(t, filepath.Join(dir, fileName), "BEGIN IMMEDIATE")
+	lock(t, filepath.Join(empty, fileName), "BEGIN EXCLUSIVE")
+	err := l.Write(t.Context(), func(*Tx) error { return nil })
+	if !errors.Is(err, ErrLocked) || !strings.HasPrefix(err.Error(), "ledger: another process keeps it locked: ") {
+		t.Errorf("writing: %v", err)
+	}
+	for _, open := range []func(string) (*Ledger, error){Open, OpenReadOnly} {
+		if _, err := open(empty); !errors.Is(err, ErrLocked) {
+			t.Errorf("opening: %v", err)
+		}
+	}
+	if _, _, err := l.Result(cache.ActionKey{1}); err != nil {
+		t.Errorf("reading waits for a writer: %v", err)
+	}
+}
+
+// lock is another process in a transaction.
+func lock(t *testing.T, file, begin string) {
+	t.Helper()
+	c, err := sqlite.OpenConn(file, sqlite.OpenReadWrite, sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := sqlitex.ExecuteTransient(c, begin, nil); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -429,7 +620,7 @@ func execute(t *testing.T, file, script string) {
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	l, dir := newLedger(t)
-	write(t, l, func(tx *Tx) error { return tx.PutResult(sampleResult(), false) })
+	write(t, l, func(tx *Tx) error { return putResult(tx, sampleResult(), false) })
 	db, err := os.ReadFile(filepath.Join(dir, fileName))
 	if err != nil {
 		t.Fatal(err)
@@ -438,7 +629,7 @@ func TestPowerCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, l, func(tx *Tx) error { return tx.PutRun(sampleRun()) })
+	write(t, l, func(tx *Tx) error { return tx.PutRun("soundcloud", sampleRun()) })
 	wal, err := os.ReadFile(filepath.Join(dir, fileName+"-wal"))
 	if err != nil {
 		t.Fatal(err)

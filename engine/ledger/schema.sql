@@ -10,9 +10,10 @@ CREATE TABLE section (digest BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHO
 CREATE TABLE result (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Every attempt to make a result.
-CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, label TEXT NOT NULL, partition TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
+  body TEXT NOT NULL) STRICT;
 CREATE INDEX run_by_key ON run (key);
-CREATE INDEX run_by_label ON run (label, partition);
+CREATE INDEX run_by_target ON run (target, partition);
 
 -- Versions, by id.
 CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
@@ -34,3 +35,4 @@ CREATE TABLE acceptance (environment INTEGER NOT NULL REFERENCES environment, ta
 -- current: key and outputs are those of the version, kept here so that one scan tells a build all that it knows already.
 CREATE TABLE pointer (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
   version BLOB NOT NULL, key BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID;
+CREATE INDEX pointer_by_key ON pointer (key);

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/dpb-build/dpb/engine"
@@ -25,7 +26,7 @@ func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) error {
 		err = context.Cause(ctx) // SQLite says only that it was interrupted
 	}
 	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return fmt.Errorf("ledger: %w", orLocked(err))
 	}
 	return nil
 }
@@ -64,25 +65,43 @@ func (tx *Tx) PutSection(body []byte) error {
 }
 
 // PutResult records what a job made. The first for a key counts, unless replace says that its bytes are gone or it has expired.
-func (tx *Tx) PutResult(r engine.Result, replace bool) error {
+// kept is the result that counts if that is another one with other trees. A replaced one with other trees takes all pointers at it along.
+func (tx *Tx) PutResult(r engine.Result, replace bool) (kept *engine.Result, err error) {
 	b, err := encode(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	q := "INSERT OR IGNORE INTO result (key, body) VALUES (?, ?)"
-	if replace {
-		q = "INSERT OR REPLACE INTO result (key, body) VALUES (?, ?)"
+	old, found, err := findResult(tx.conn, r.Key)
+	if err != nil {
+		return nil, err
 	}
-	return tx.exec(q, r.Key[:], string(b))
+	differs := found && !slices.EqualFunc(old.Outputs, r.Outputs, sameTree)
+	switch {
+	case differs && !replace:
+		return &old, nil
+	case found && !replace:
+		return nil, nil
+	case differs:
+		if err := tx.exec("DELETE FROM pointer WHERE key = ?", r.Key[:]); err != nil {
+			return nil, err
+		}
+	}
+	return nil, tx.exec("INSERT OR REPLACE INTO result (key, body) VALUES (?, ?)", r.Key[:], string(b))
 }
 
-// PutRun records an attempt.
-func (tx *Tx) PutRun(r engine.Run) error {
+func sameTree(a, b engine.OutputResult) bool { return a.Name == b.Name && a.Tree == b.Tree }
+
+// PutRun records an attempt that was made in a workspace.
+func (tx *Tx) PutRun(workspace string, r engine.Run) error {
 	b, err := encode(r)
 	if err != nil {
 		return err
 	}
-	return tx.exec("INSERT INTO run (key, label, partition, body) VALUES (?, ?, ?, ?)", r.Key[:], r.Label.String(), r.Partition, string(b))
+	target, err := tx.target(workspace, r.Label)
+	if err != nil {
+		return err
+	}
+	return tx.exec("INSERT INTO run (key, target, partition, body) VALUES (?, ?, ?, ?)", r.Key[:], target, r.Partition, string(b))
 }
 
 // PutVersion records a version, unless it is known.

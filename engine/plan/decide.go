@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -20,9 +21,8 @@ type Worker struct {
 
 // memo is the digest of an edge's last selection: many consumers in a row read the same one.
 type memo struct {
-	selection  graph.SelectionKey
-	digest     cache.SectionDigest
-	generation uint64 // of the decider: trees may have changed since
+	selection graph.SelectionKey
+	digest    cache.SectionDigest
 }
 
 // Worker returns a new worker.
@@ -68,14 +68,19 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 	switch {
 	case err != nil:
 		return 0, 0, err
-	case result != nil && n.Target.ValidFor > 0 && !w.d.now.Before(result.Started.Add(n.Target.ValidFor)):
-		return engine.Stale, id, nil // expired
+	case failed && (result == nil || expired(n, result, w.d.now)):
+		return engine.Failed, id, nil
+	case result != nil && expired(n, result, w.d.now):
+		return engine.Stale, id, nil
 	case result != nil && s.setOutputs(n, i, result.Outputs):
 		return engine.Fresh, 0, nil
-	case failed:
-		return engine.Failed, id, nil
 	}
 	return engine.Stale, id, nil
+}
+
+// expired says whether a result is older than valid_for allows.
+func expired(n *graph.Node, r *engine.Result, now time.Time) bool {
+	return n.Target.ValidFor > 0 && !now.Before(r.Observed.Add(n.Target.ValidFor))
 }
 
 func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, graph.ActionID, error) {
@@ -123,7 +128,7 @@ func (w *Worker) keyParts(n *graph.Node, i int, o *obstacle, keep func(engine.Pa
 			continue
 		}
 		w.section.Reset()
-		in.DescribeInput(&w.section, b.Path, b.Format, b.Columns, b.Parts)
+		in.DescribeInput(&w.section, b.Reading, b.Parts)
 		w.add(name, keep)
 		w.remember(n, k, i)
 	}
@@ -154,7 +159,7 @@ func (w *Worker) remembered(n *graph.Node, k, i int, name string) bool {
 		return false
 	}
 	m, ok := w.memo[e]
-	if !ok || m.generation != w.d.generation.Load() || m.selection != e.Inputs(i).Key() {
+	if !ok || m.selection != e.Inputs(i).Key() {
 		return false
 	}
 	w.parts = append(w.parts, engine.Part{Name: name, Digest: m.digest})
@@ -162,8 +167,8 @@ func (w *Worker) remembered(n *graph.Node, k, i int, name string) bool {
 }
 
 func (w *Worker) remember(n *graph.Node, k, i int) {
-	if e := n.Edges[k]; e != nil {
-		w.memo[e] = memo{e.Inputs(i).Key(), w.parts[len(w.parts)-1].Digest, w.d.generation.Load()}
+	if e := n.Edges[k]; e != nil && e.From != n {
+		w.memo[e] = memo{e.Inputs(i).Key(), w.parts[len(w.parts)-1].Digest}
 	}
 }
 

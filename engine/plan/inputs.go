@@ -11,12 +11,10 @@ import (
 
 // Binding is one input of an action with the content that enters.
 type Binding struct {
-	Input    *engine.Input
-	Edge     *graph.Edge // nil for a glob of files
-	File     string      // base name of the one file that the job sees; "" if it sees a directory
-	Path     string      // as the job sees it
-	Format   engine.Format
-	Columns  []engine.Column // the reader's schema; nil if the files hold it or the reader needs none
+	Input *engine.Input
+	Edge  *graph.Edge // nil for a glob of files
+	File  string      // base name of the one file that the job sees; "" if it sees a directory
+	engine.Reading
 	Parts    []engine.InputPart
 	Producer []int // partition of the producer, for each part; nil for a glob
 }
@@ -76,7 +74,7 @@ func (o *obstacle) worse(state engine.State, cause graph.ActionID) {
 // bind fills b with the partitions of input k that enter the action, or reports what stands in the way.
 func (w *Worker) bind(n *graph.Node, k, i int, b *Binding, o *obstacle) error {
 	in, e := n.Target.Inputs[k], n.Edges[k]
-	*b = Binding{Input: in, Edge: e, Path: w.d.nodes[n.Index].paths[k], Parts: b.Parts[:0], Producer: b.Producer[:0]}
+	*b = Binding{Input: in, Edge: e, Reading: w.d.nodes[n.Index].readings[k], Parts: b.Parts[:0], Producer: b.Producer[:0]}
 	if e == nil {
 		return w.bindFiles(n, k, i, b, o)
 	}

@@ -4,7 +4,6 @@ package plan
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
@@ -31,21 +30,19 @@ type Decider struct {
 	now   time.Time // against which results expire
 	nodes []node
 
-	generation atomic.Uint64 // counts the actions that were forgotten
-
 	mu       sync.Mutex
 	problems map[graph.ActionID]error
 }
 
 // node is the state of a target's actions, by partition.
 type node struct {
-	once    sync.Once
-	recipe  *engine.Recipe
-	err     error // why there is no recipe
-	target  engine.Part
-	body    []byte // of target
-	paths   []string
-	outputs int
+	once     sync.Once
+	recipe   *engine.Recipe
+	err      error // why there is no recipe
+	target   engine.Part
+	body     []byte           // of target
+	readings []engine.Reading // by input, without columns
+	outputs  int
 
 	state   []engine.State
 	cause   []graph.ActionID
@@ -144,12 +141,6 @@ func (d *Decider) Accept(n *graph.Node, i int, outputs []engine.OutputResult) {
 // Fail records that the last run of the action failed.
 func (d *Decider) Fail(n *graph.Node, i int) { d.nodes[n.Index].state[i] = engine.Failed }
 
-// Forget makes the action undecided again, for a producer that has to run once more.
-func (d *Decider) Forget(n *graph.Node, i int) {
-	d.nodes[n.Index].state[i] = 0
-	d.generation.Add(1)
-}
-
 // State is what was decided; 0 if nothing was.
 func (d *Decider) State(n *graph.Node, i int) engine.State {
 	s := &d.nodes[n.Index]
@@ -224,10 +215,22 @@ func (d *Decider) Recipe(n *graph.Node) (*engine.Recipe, error) {
 		s.recipe.Describe(&section)
 		s.body = section.Bytes()
 		s.target = engine.Part{Name: "target", Digest: section.Digest()}
-		s.paths = make([]string, len(n.Target.Inputs))
+		s.readings = make([]engine.Reading, len(n.Target.Inputs))
 		for k := range n.Target.Inputs {
-			s.paths[k] = InputPath(n, k)
+			s.readings[k] = engine.Reading{Path: InputPath(n, k), Units: d.units(n, k)}
 		}
 	})
 	return s.recipe, s.err
+}
+
+// units lists the producer's dimensions with their units, of an input that SQL reads.
+func (d *Decider) units(n *graph.Node, k int) (out []engine.Value) {
+	e := n.Edges[k]
+	if e == nil || n.Target.Kind != engine.SQL {
+		return nil
+	}
+	for _, name := range e.From.Target.PartitionBy {
+		out = append(out, engine.Value{Dimension: name, Text: d.graph.Dimension(name).Unit.String()})
+	}
+	return out
 }

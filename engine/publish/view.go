@@ -21,7 +21,7 @@ import (
 )
 
 // Dir is the folder below the root that shows what is current.
-const Dir = "dpb-out"
+const Dir = engine.OutputDir
 
 // View is dpb-out of one checkout. What people change or delete there comes back with the next build. It is safe for concurrent use.
 type View struct {
@@ -29,14 +29,13 @@ type View struct {
 	file  string // where its state is kept
 	store *disk.Store
 
-	mu    sync.Mutex
-	shown map[string]shown // by place
-	dirty bool
-	known map[engine.Label]bool // targets whose earlier outputs were looked for
+	mu      sync.Mutex
+	shown   map[string]shown      // by place
+	touched map[string]bool       // places where that changed
+	known   map[engine.Label]bool // targets whose earlier outputs were looked for
 
-	once    sync.Once
+	making  sync.Mutex
 	private *disk.Private // where folders are made before they take their place
-	err     error
 }
 
 // shown is what lies at one place: a version's output at a partition.
@@ -55,11 +54,15 @@ type file struct {
 
 // OpenView returns the view of a checkout. State that is missing or damaged means that all is shown anew.
 func OpenView(root, stateFile string, store *disk.Store) *View {
-	v := &View{root: root, file: stateFile, store: store, shown: map[string]shown{}, known: map[engine.Label]bool{}}
-	if b, err := os.ReadFile(stateFile); err == nil {
-		v.shown = decode(b)
+	return &View{root: root, file: stateFile, store: store, shown: readState(stateFile), touched: map[string]bool{}, known: map[engine.Label]bool{}}
+}
+
+func readState(file string) map[string]shown {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return map[string]shown{}
 	}
-	return v
+	return decode(b)
 }
 
 // place is where an output lies, below dpb-out: //p:t at p/t, and of several outputs each at p/t.OUTPUT; then a folder a dimension.
@@ -143,11 +146,7 @@ func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.V
 	if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
 		return err
 	}
-	v.once.Do(func() { v.private, v.err = disk.MakePrivate(out, ".new-") })
-	if v.err != nil {
-		return v.err
-	}
-	tmp, err := os.MkdirTemp(v.private.Dir, "")
+	tmp, err := v.temp(out)
 	if err != nil {
 		return err
 	}
@@ -158,18 +157,38 @@ func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.V
 	if err := v.store.Materialize(ctx, tree, tmp); err != nil {
 		return err
 	}
-	if err := v.replace(at, full, tmp); err != nil {
+	// Taken here, where nobody else writes: at its place another process may already have put its own. To move a folder changes nothing about its files.
+	files, err := stamps(tmp, tree)
+	if err != nil {
 		return err
 	}
-	files, err := stamps(full, tree)
-	if err != nil {
+	if err := v.replace(at, full, tmp); err != nil {
 		return err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.shown[at] = shown{id, files}
-	v.dirty = true
+	v.shown[at], v.touched[at] = shown{id, files}, true
 	return nil
+}
+
+// temp makes an empty folder for what is to take its place in dpb-out. Somebody may have deleted dpb-out since the last one was made.
+func (v *View) temp(out string) (string, error) {
+	v.making.Lock()
+	defer v.making.Unlock()
+	if v.private != nil {
+		dir, err := os.MkdirTemp(v.private.Dir, "")
+		if !errors.Is(err, fs.ErrNotExist) {
+			return dir, err
+		}
+		_ = v.private.Close() // nothing is left of it
+		v.private = nil
+	}
+	private, err := disk.MakePrivate(out, ".new-")
+	if err != nil {
+		return "", err
+	}
+	v.private = private
+	return os.MkdirTemp(private.Dir, "")
 }
 
 // stamps lists the files of a tree as they lie in a folder.
@@ -198,7 +217,7 @@ func (v *View) replace(at, full, tmp string) error {
 	return v.keepOthers(at, tmp, full)
 }
 
-// keepOthers moves to the new folder what other targets show below the old one: //a/b:c lies below //a:b.
+// keepOthers moves to the new folder what other targets show below the old one: //a/b:c lies below //a:b. A folder of a partition is no other target's.
 func (v *View) keepOthers(at, old, new string) error {
 	entries, err := os.ReadDir(old)
 	if isNotEmpty(err) {
@@ -208,7 +227,7 @@ func (v *View) keepOthers(at, old, new string) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !v.showsIn(filepath.Join(at, e.Name())) {
+		if !e.IsDir() || isPartition(e.Name()) || !v.showsIn(filepath.Join(at, e.Name())) {
 			continue
 		}
 		if err := os.Rename(filepath.Join(old, e.Name()), filepath.Join(new, e.Name())); err != nil {
@@ -230,10 +249,92 @@ func (v *View) showsIn(place string) bool {
 	return false
 }
 
-// Withdraw takes away what dpb-out shows of a label's partition, for all its outputs.
+// Retire takes away the partitions of a target that keep refuses. It goes by what lies in dpb-out, for no state tells of what was shown by a process that
+// was killed. Of a target without partitions it takes nothing.
+func (v *View) Retire(t *engine.Target, keep func(partition string) bool) error {
+	for _, at := range places(t, nil) {
+		if err := v.retire(at, t.PartitionBy, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retire takes away the partitions at an output's place that keep refuses.
+func (v *View) retire(at string, dimensions []string, keep func(partition string) bool) error {
+	if len(dimensions) == 0 {
+		return nil
+	}
+	folders, err := v.folders(at, dimensions)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if keep(strings.ReplaceAll(folder, string(filepath.Separator), ",")) {
+			continue
+		}
+		if err := v.withdraw(filepath.Join(at, folder)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folders lists the folders of partitions at an output's place, relative to it, whoever made them.
+func (v *View) folders(at string, dimensions []string) ([]string, error) {
+	found := []string{""}
+	for _, dimension := range dimensions {
+		var deeper []string
+		for _, folder := range found {
+			entries, err := v.list(filepath.Join(at, folder))
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				if e.IsDir() && strings.HasPrefix(e.Name(), dimension+"=") {
+					deeper = append(deeper, filepath.Join(folder, e.Name()))
+				}
+			}
+		}
+		found = deeper
+	}
+	return found, nil
+}
+
+// list reads a folder below dpb-out; one that is not there is empty.
+func (v *View) list(at string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(filepath.Join(v.root, Dir, at))
+	if errors.Is(err, fs.ErrNotExist) || isNotEmpty(err) {
+		return nil, nil
+	}
+	return entries, err
+}
+
+// Withdraw takes away what dpb-out shows of a label's partition, for all outputs that the label ever had there.
 func (v *View) Withdraw(label engine.Label, partition string) error {
-	p := filepath.FromSlash(strings.ReplaceAll(partition, ",", "/"))
-	return v.withdrawAll(label, func(_, partition string) bool { return partition == p })
+	bases, err := v.bases(label)
+	if err != nil {
+		return err
+	}
+	folder := filepath.FromSlash(strings.ReplaceAll(partition, ",", "/"))
+	for _, at := range bases {
+		if err := v.withdraw(filepath.Join(at, folder)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bases lists where outputs of a label may lie: at its own place, and beside that wherever the name of an output follows.
+func (v *View) bases(label engine.Label) ([]string, error) {
+	out := []string{place(label, "", nil)}
+	entries, err := v.list(filepath.FromSlash(label.Pkg))
+	for _, e := range entries {
+		if output, ok := strings.CutPrefix(e.Name(), label.Name+"."); ok {
+			out = append(out, place(label, output, nil))
+		}
+	}
+	return out, err
 }
 
 // forget takes away what a target showed of outputs that it no longer has. It is looked for once a command.
@@ -245,49 +346,43 @@ func (v *View) forget(t *engine.Target) error {
 	if known {
 		return nil
 	}
-	return v.withdrawAll(t.Label, func(output, _ string) bool {
-		if len(t.Outputs) == 1 {
-			return output != ""
-		}
-		return t.Output(output) == nil
-	})
-}
-
-// withdrawAll takes away what dpb-out shows of a label, where gone says so of output ("" for an only one) and partition.
-func (v *View) withdrawAll(label engine.Label, gone func(output, partition string) bool) error {
-	var list []string
-	v.mu.Lock()
-	base := place(label, "", nil)
-	for at := range v.shown {
-		if rest, ok := strings.CutPrefix(at, base); ok {
-			output, partition, _ := strings.Cut(rest, string(filepath.Separator))
-			if isOurs(output, partition) && gone(strings.TrimPrefix(output, "."), partition) {
-				list = append(list, at)
-			}
-		}
+	bases, err := v.bases(t.Label)
+	if err != nil {
+		return err
 	}
-	v.mu.Unlock()
-	slices.Sort(list)
-	for _, at := range list {
-		if err := v.withdraw(at); err != nil {
+	has := places(t, nil)
+	for _, at := range bases {
+		if slices.Contains(has, at) {
+			continue
+		}
+		if err := errors.Join(v.withdraw(at), v.retire(at, t.PartitionBy, func(string) bool { return false })); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// isOurs says whether what follows a target's place is one of its outputs and partitions: not the rest of a longer name, and no package below.
-func isOurs(output, partition string) bool {
-	return (output == "" || output[0] == '.') && (partition == "" || strings.Contains(partition, "="))
+// drop forgets what is shown at a place, and returns it.
+func (v *View) drop(at string) shown {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s, ok := v.shown[at]
+	if ok {
+		delete(v.shown, at)
+		v.touched[at] = true
+	}
+	return s
 }
 
+// withdraw takes away what lies at a place. A partition's folder goes as a whole, as when a version takes its place. Of others only the files that dpb put
+// there: what lies beside them is another target's, or somebody's.
 func (v *View) withdraw(at string) error {
-	v.mu.Lock()
-	s, ok := v.shown[at]
-	delete(v.shown, at)
-	v.dirty = v.dirty || ok
-	v.mu.Unlock()
-	full := filepath.Join(v.root, Dir, at)
+	s, full := v.drop(at), filepath.Join(v.root, Dir, at)
+	if isPartition(at) {
+		err := disk.RemoveAll(full)
+		v.prune(full)
+		return err
+	}
 	for _, f := range s.files {
 		name := filepath.Join(full, f.name)
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotEmpty(err) { // what people put in its place is theirs
@@ -299,6 +394,9 @@ func (v *View) withdraw(at string) error {
 	return nil
 }
 
+// isPartition says whether a place is that of a partition: no package, target or output has such a name.
+func isPartition(at string) bool { return strings.Contains(filepath.Base(at), "=") }
+
 // prune removes a folder below dpb-out and those around it, as long as they are empty.
 func (v *View) prune(dir string) {
 	for ; dir != filepath.Join(v.root, Dir); dir = filepath.Dir(dir) {
@@ -308,19 +406,26 @@ func (v *View) prune(dir string) {
 	}
 }
 
-// Close writes the state for the next command.
+// Close writes the state for the next command: what this one changed goes over what others saved meanwhile.
 func (v *View) Close() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	err := v.private.Close()
-	if !v.dirty {
+	if len(v.touched) == 0 {
 		return err
 	}
-	v.dirty = false
+	state := readState(v.file)
+	for at := range v.touched {
+		delete(state, at)
+		if s, ok := v.shown[at]; ok {
+			state[at] = s
+		}
+	}
+	clear(v.touched)
 	if err := os.MkdirAll(filepath.Dir(v.file), 0o777); err != nil {
 		return err
 	}
-	return errors.Join(err, disk.WriteFile(v.file, encode(v.shown)))
+	return errors.Join(err, disk.WriteFile(v.file, encode(state)))
 }
 
 // sortedPlaces gives a state its one encoding.

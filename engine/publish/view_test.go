@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/dpb-build/dpb/cache"
@@ -42,6 +44,9 @@ func (c checkout) next() checkout {
 	return checkout{OpenView(c.root, c.View.file, c.store), c.t}
 }
 
+// killed starts the next command after one that was killed: its state was never saved.
+func (c checkout) killed() checkout { return checkout{OpenView(c.root, c.View.file, c.store), c.t} }
+
 func target(label string, outputs ...string) *engine.Target {
 	l, err := engine.ParseLabel(label, "")
 	if err != nil {
@@ -51,6 +56,13 @@ func target(label string, outputs ...string) *engine.Target {
 	for _, name := range outputs {
 		t.Outputs = append(t.Outputs, &engine.Output{Name: name})
 	}
+	return t
+}
+
+// daily is a target with a partition a day.
+func daily(label string, outputs ...string) *engine.Target {
+	t := target(label, outputs...)
+	t.PartitionBy = []string{"day"}
 	return t
 }
 
@@ -260,6 +272,135 @@ func TestWithdrawLeavesWhatIsNotOurs(t *testing.T) {
 	c.shows(map[string]string{"t/mine": "m", "t/empty/mine": "m", "t/b/mine": "m", "t/sub": "m"})
 }
 
+// TestRetire goes by what lies there: a build that was killed left it, and the pointers are gone.
+func TestRetire(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//p:t", "x", "y")
+	x.PartitionBy = []string{"day", "country"}
+	for k, text := range []string{"DE", "FR", "IT"} {
+		p := append(slices.Clone(day), engine.Value{Dimension: "country", Text: text})
+		c.point(x, p, c.version(byte(k), map[string]map[string]string{"x": {"a": text, "deep/b": text}, "y": {"a": text}}))
+	}
+	c.point(target("//p/t.x:below", "x"), nil, c.one(9, map[string]string{"day=1/a": "below"}))
+	c.do(os.RemoveAll(c.file("p/t.y/day=2017-06-15/country=FR")))
+	for _, name := range []string{"p/t.x/mine/a", "p/t.x/day=2017-06-15/mine", "p/t.x/week=2/country=DE/a", "p/t.x/day=2017-06-16/country=XX"} {
+		c.do(errors.Join(os.MkdirAll(filepath.Dir(c.file(name)), 0o777), os.WriteFile(c.file(name), nil, 0o666)))
+	}
+	c.do(os.Symlink("mine", c.file("p/t.x/day=2017-06-17")))
+	c = c.killed()
+	var asked []string
+	c.do(c.Retire(x, func(partition string) bool {
+		asked = append(asked, partition)
+		return partition == "day=2017-06-15,country=DE"
+	}))
+	c.do(os.Remove(c.file("p/t.x/day=2017-06-17")))
+	c.shows(map[string]string{
+		"p/t.x/day=2017-06-15/country=DE/a": "DE", "p/t.x/day=2017-06-15/country=DE/deep/b": "DE", "p/t.y/day=2017-06-15/country=DE/a": "DE",
+		"p/t.x/below/day=1/a": "below",
+		"p/t.x/mine/a":        "", "p/t.x/day=2017-06-15/mine": "", "p/t.x/week=2/country=DE/a": "", "p/t.x/day=2017-06-16/country=XX": "",
+	})
+	de, fr, it := "day=2017-06-15,country=DE", "day=2017-06-15,country=FR", "day=2017-06-15,country=IT"
+	if want := []string{de, fr, it, de, it}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	c.do(c.Retire(daily("//p:none", "x"), nil)) // never shown
+}
+
+// TestRetireNothing: what looks like partitions in the output of a target that has none is that output.
+func TestRetireNothing(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//p:t", "x")
+	c.point(x, nil, c.one(1, map[string]string{"day=1/a": "1"}))
+	c.do(c.Retire(x, func(string) bool { return false }))
+	c.shows(map[string]string{"p/t/day=1/a": "1"})
+}
+
+// TestAfterAKill: partitions go by their places, also those that no state tells of.
+func TestAfterAKill(t *testing.T) {
+	t.Parallel()
+	c, x, two := newCheckout(t), daily("//p:t", "x"), daily("//p:u", "x", "y")
+	both := c.version(2, map[string]map[string]string{"x": {"a": "2"}, "y": {"a": "3"}})
+	c.point(x, day, c.one(1, map[string]string{"a": "1"}))
+	c.point(two, day, both)
+	c = c.killed()
+	c.do(c.Withdraw(x.Label, day.String()))
+	c.shows(map[string]string{"p/u.x/day=2017-06-15/a": "2", "p/u.y/day=2017-06-15/a": "3"})
+	c.point(daily("//p:u", "x", "z"), day, c.version(3, map[string]map[string]string{"x": {"a": "4"}, "z": {"a": "5"}}))
+	c.shows(map[string]string{"p/u.x/day=2017-06-15/a": "4", "p/u.z/day=2017-06-15/a": "5"})
+	gone := c.one(4, map[string]string{"a": "6"})
+	gone.Outputs[0].Visible = cache.TreeDigest{1}
+	c = c.killed()
+	c.do(c.Point(t.Context(), daily("//p:u", "x"), day, gone))
+	c.shows(map[string]string{})
+}
+
+// TestNoLongerPartitioned: the partitions of before do not stay below a version that has none.
+func TestNoLongerPartitioned(t *testing.T) {
+	t.Parallel()
+	c := newCheckout(t)
+	c.point(daily("//p:t", "x"), day, c.one(1, map[string]string{"a": "1"}))
+	c = c.next()
+	c.point(target("//p:t", "x"), nil, c.one(2, map[string]string{"a": "2"}))
+	c.shows(map[string]string{"p/t/a": "2"})
+}
+
+// TestTwoCommands at once: what each showed is known afterwards, whoever ends last.
+func TestTwoCommands(t *testing.T) {
+	t.Parallel()
+	c, x, y, z := newCheckout(t), target("//:x", "x"), target("//:y", "x"), target("//:z", "x")
+	v := c.one(1, map[string]string{"a": "1"})
+	c.point(z, nil, v)
+	c = c.next()
+	other := c.killed()
+	c.point(x, nil, v)
+	c.do(c.Withdraw(z.Label, ""))
+	other.point(y, nil, v)
+	c.do(c.Close())
+	c = other.next()
+	if !c.Current(x, nil, v.ID) || !c.Current(y, nil, v.ID) || c.Current(z, nil, v.ID) {
+		t.Errorf("the next command knows of %v", sortedPlaces(c.shown))
+	}
+}
+
+// TestTwoCommandsAtOnePlace: neither takes for its own version what the other one put there.
+func TestTwoCommandsAtOnePlace(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//:t", "x")
+	views := []checkout{c, c.killed()}
+	for range 100 {
+		var both sync.WaitGroup
+		for k, c := range views {
+			v := c.one(byte(k), map[string]string{"a": strconv.Itoa(k)})
+			both.Go(func() {
+				if err := c.Point(t.Context(), x, nil, v); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		content, err := os.ReadFile(c.file("t/a"))
+		c.do(err)
+		for k, c := range views {
+			if c.Current(x, nil, engine.VersionID{byte(k)}) && string(content) != strconv.Itoa(k) {
+				t.Fatalf("version %d is said to be current, and %s is there", k, content)
+			}
+		}
+	}
+}
+
+// TestDeletedMeanwhile: dpb-out comes back also if it is deleted while a command runs.
+func TestDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c, x := newCheckout(t), target("//p:t", "x")
+	v := c.one(1, map[string]string{"a": "1"})
+	for range 2 {
+		c.point(x, nil, v)
+		c.shows(map[string]string{"p/t/a": "1"})
+		c.do(os.RemoveAll(c.file("")))
+	}
+	c.do(c.Close())
+}
+
 func TestSeveralOutputs(t *testing.T) {
 	t.Parallel()
 	c, x := newCheckout(t), target("//p:t", "good", "bad")
@@ -280,18 +421,18 @@ func TestSeveralOutputs(t *testing.T) {
 func TestChangedOutputs(t *testing.T) {
 	t.Parallel()
 	c, next := newCheckout(t), engine.Partition{{Dimension: "day", Text: "2017-06-16"}}
-	c.point(target("//p:t", "x"), day, c.one(1, map[string]string{"a": "1"}))
-	c.point(target("//p:t", "x"), next, c.one(2, map[string]string{"a": "2"}))
+	c.point(daily("//p:t", "x"), day, c.one(1, map[string]string{"a": "1"}))
+	c.point(daily("//p:t", "x"), next, c.one(2, map[string]string{"a": "2"}))
 	c.point(target("//p/t:below", "x"), nil, c.one(3, map[string]string{"a": "3"}))
 	c.point(target("//p:tt", "x"), nil, c.one(4, map[string]string{"a": "4"}))
 	c = c.next()
-	c.point(target("//p:t", "x", "y"), day, c.version(5, map[string]map[string]string{"x": {"a": "5"}, "y": {"a": "6"}}))
+	c.point(daily("//p:t", "x", "y"), day, c.version(5, map[string]map[string]string{"x": {"a": "5"}, "y": {"a": "6"}}))
 	c.shows(map[string]string{"p/t.x/day=2017-06-15/a": "5", "p/t.y/day=2017-06-15/a": "6", "p/t/below/a": "3", "p/tt/a": "4"})
 	c = c.next()
-	c.point(target("//p:t", "x", "z"), day, c.version(6, map[string]map[string]string{"x": {"a": "7"}, "z": {"a": "8"}}))
+	c.point(daily("//p:t", "x", "z"), day, c.version(6, map[string]map[string]string{"x": {"a": "7"}, "z": {"a": "8"}}))
 	c = c.next()
 	c.shows(map[string]string{"p/t.x/day=2017-06-15/a": "7", "p/t.z/day=2017-06-15/a": "8", "p/t/below/a": "3", "p/tt/a": "4"})
-	c.point(target("//p:t", "x"), day, c.one(7, map[string]string{"a": "9"}))
+	c.point(daily("//p:t", "x"), day, c.one(7, map[string]string{"a": "9"}))
 	c.shows(map[string]string{"p/t/day=2017-06-15/a": "9", "p/t/below/a": "3", "p/tt/a": "4"})
 }
 
@@ -349,6 +490,28 @@ func TestManyPlaces(t *testing.T) {
 	c.shown["p/none"] = shown{}
 	if again := decode(encode(c.shown)); !reflect.DeepEqual(again, c.shown) {
 		t.Error("they did not come back")
+	}
+}
+
+// BenchmarkWithdraw takes away 10,000 partitions.
+func BenchmarkWithdraw(b *testing.B) {
+	root, label := b.TempDir(), engine.Label{Pkg: "p", Name: "t"}
+	for b.Loop() {
+		b.StopTimer()
+		v := OpenView(root, filepath.Join(root, "view"), nil)
+		for k := range 10_000 {
+			at := place(label, "", engine.Partition{{Dimension: "day", Text: strconv.Itoa(k)}})
+			v.shown[at] = shown{files: []file{{name: "a"}}}
+			if err := errors.Join(os.MkdirAll(filepath.Join(root, Dir, at), 0o777), os.WriteFile(filepath.Join(root, Dir, at, "a"), nil, 0o444)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		for k := range 10_000 {
+			if err := v.Withdraw(label, "day="+strconv.Itoa(k)); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -26,9 +28,26 @@ type Options struct {
 }
 
 // build is one run of the scheduler. Only the goroutine that called Build touches it; workers and the recorder talk to it over channels.
+//
+// It usually takes one pass over the graph. Where a job finds that bytes of its inputs are gone, the jobs that made them are owed: what runs comes to its
+// end, and another pass starts with what is known by then.
 type build struct {
-	s       *Session
-	opts    Options
+	s    *Session
+	opts Options
+	pass
+
+	number   int
+	stopping bool // after a failure: start nothing any more
+	ran      map[graph.ActionID]bool
+	same     int                        // of ran: jobs whose outputs were what was there before
+	broken   map[graph.ActionID]Outcome // what failed in this build is not tried twice
+	owed     map[graph.ActionID]bool    // jobs that have to run although their results are known
+	tried    map[graph.ActionID]int     // how often a job found bytes gone
+	warnings []engine.Problem
+}
+
+// pass is what is known of the actions in one pass.
+type pass struct {
 	decider *plan.Decider
 	nodes   []nodeRun
 	workers []*plan.Worker
@@ -38,16 +57,13 @@ type build struct {
 	counts     Counts
 	slots      []int // free places
 	jobs       map[graph.ActionID]Job
-	number     int
-	stopping   bool // start nothing any more
+	outcomes   map[graph.ActionID]Outcome // of jobs that succeeded, until they are recorded
+	failures   []graph.ActionID
+	again      bool // another pass has to follow; start nothing any more
 
 	results   chan jobResult
 	recorder  *recorder
-	failures  []graph.ActionID
-	reasons   map[graph.ActionID]Outcome
-	warnings  []engine.Problem
-	reruns    map[graph.ActionID]bool // producers that ran again because their bytes were gone
-	recordErr error                   // the first that the recorder met
+	recordErr error // the first that the recorder met
 }
 
 // nodeRun is what a build knows of a node's actions; nil slices for nodes outside of it.
@@ -68,36 +84,61 @@ func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Opt
 	if opts.Kill == nil {
 		opts.Kill = context.Background()
 	}
+	s.stat.Context = ctx
 	start := time.Now()
-	b := &build{s: s, opts: opts, decider: plan.New(s.Graph, s, s.Now), nodes: make([]nodeRun, len(s.Graph.Nodes)),
-		jobs: map[graph.ActionID]Job{}, results: make(chan jobResult, opts.Jobs), reasons: map[graph.ActionID]Outcome{}, reruns: map[graph.ActionID]bool{}}
-	for range runtime.GOMAXPROCS(0) {
-		b.workers = append(b.workers, b.decider.Worker())
+	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
+		tried: map[graph.ActionID]int{}}
+	for first := true; first || b.again && !b.stopping && ctx.Err() == nil; first = false {
+		if err := b.onePass(ctx, selected, first); err != nil {
+			return Summary{}, err
+		}
 	}
-	for slot := range opts.Jobs {
-		b.slots = append(b.slots, slot)
-	}
-	slices.Reverse(b.slots)
-	b.mark(selected)
-	if err := s.seed(b.decider); err != nil {
-		return Summary{}, err
-	}
-	b.recorder = s.startRecorder(context.WithoutCancel(ctx))
-	if s.retired != nil {
-		b.recorder.keep(&record{retired: s.retired, show: true})
-	}
-	b.decideAll(ctx)
-	if err := b.checkSQL(ctx); err != nil {
-		return Summary{}, errors.Join(err, b.finishRecording())
-	}
-	b.loop(ctx)
-	err := b.finishRecording()
-	if err == nil && b.unfinished > 0 && !b.stopping && ctx.Err() == nil {
+	if b.unfinished > 0 && !b.stopping && ctx.Err() == nil {
 		panic(fmt.Sprintf("%d actions were left over", b.unfinished))
 	}
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
 	opts.Events.Done(summary)
-	return summary, err
+	return summary, nil
+}
+
+func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bool) error {
+	b.pass = pass{decider: plan.New(b.s.Graph, b.s, b.s.Now), nodes: make([]nodeRun, len(b.s.Graph.Nodes)), jobs: map[graph.ActionID]Job{},
+		outcomes: map[graph.ActionID]Outcome{}, results: make(chan jobResult, b.opts.Jobs)}
+	for range runtime.GOMAXPROCS(0) {
+		b.workers = append(b.workers, b.decider.Worker())
+	}
+	for slot := range b.opts.Jobs {
+		b.slots = append(b.slots, slot)
+	}
+	slices.Reverse(b.slots)
+	b.counts.Ran, b.counts.Same = len(b.ran), b.same
+	b.mark(selected)
+	if err := b.s.seed(b.decider); err != nil {
+		return err
+	}
+	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx))
+	if first {
+		b.recorder.keep(b.retire())
+	}
+	b.decideAll(ctx)
+	if first {
+		if err := b.checkSQL(ctx); err != nil {
+			return errors.Join(err, b.finishRecording())
+		}
+	}
+	b.loop(ctx)
+	return b.finishRecording()
+}
+
+// retire is the record of what is no more: targets, and partitions that have left their sets.
+func (b *build) retire() *record {
+	rec := &record{retired: b.s.retired, show: true}
+	for _, n := range b.s.Graph.Nodes {
+		if b.nodes[n.Index].asked && isJob(n) {
+			rec.tidy = append(rec.tidy, n)
+		}
+	}
+	return rec
 }
 
 // mark finds all actions that the selected ones need, in one pass against the topological order.
@@ -189,14 +230,17 @@ func (b *build) decideInOrder(n *graph.Node) {
 type decision struct {
 	state  engine.State
 	record *record
+	needed bool // dpb-out has to show it, and its bytes are gone
 }
 
 // decide runs on several goroutines at once; only settle changes the build.
 func (b *build) decide(w *plan.Worker, n *graph.Node, i int) decision {
 	d := decision{state: w.Decide(n, i)}
-	if d.state == engine.Fresh {
-		d.record = b.upToDate(n, i)
+	if d.state != engine.Fresh {
+		return d
 	}
+	d.record = b.upToDate(n, i)
+	d.needed = d.record != nil && d.record.show && b.nodes[n.Index].asked && !b.s.Present(context.Background(), b.decider, n, i)
 	return d
 }
 
@@ -209,20 +253,40 @@ func (b *build) decideNode(n *graph.Node) {
 		}
 	}
 	decisions := make([]decision, len(ready))
+	each(b.workers, len(ready), func(w *plan.Worker, at int) { decisions[at] = b.decide(w, n, ready[at]) })
+	for at, i := range ready {
+		b.settle(n, i, decisions[at])
+	}
+}
+
+// each calls f for 0 to n-1, a stretch for each worker. A panic on the way is one of the caller's.
+func each(workers []*plan.Worker, n int, f func(w *plan.Worker, at int)) {
 	var wg sync.WaitGroup
-	size := (len(ready) + len(b.workers) - 1) / len(b.workers)
-	for k, w := range b.workers {
-		from, to := min(k*size, len(ready)), min((k+1)*size, len(ready))
+	size := (n + len(workers) - 1) / len(workers)
+	panics := make([]any, len(workers))
+	for k, w := range workers {
+		from, to := min(k*size, n), min((k+1)*size, n)
 		wg.Go(func() {
+			defer func() { panics[k] = caught(recover()) }()
 			for at := from; at < to; at++ {
-				decisions[at] = b.decide(w, n, ready[at])
+				f(w, at)
 			}
 		})
 	}
 	wg.Wait()
-	for at, i := range ready {
-		b.settle(n, i, decisions[at])
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
 	}
+}
+
+// caught keeps the stack of a panic that is handed to another goroutine; nil if there was none.
+func caught(p any) any {
+	if p == nil {
+		return nil
+	}
+	return fmt.Sprintf("%v\n%s", p, debug.Stack())
 }
 
 // wait makes the action wait if a producer is not finished.
@@ -264,28 +328,45 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	id := n.Base + graph.ActionID(i)
 	switch d.state {
 	case engine.Fresh, engine.Frozen:
-		b.transition(n, i, done)
-		if isJob(n) {
-			b.counts.UpToDate++
-			if d.record != nil && d.record.restored {
-				b.counts.Restored++
-			}
-		}
-		b.recorder.keep(d.record)
-	case engine.Stale, engine.Failed:
-		if err := b.decider.Problem(id); err != nil {
-			b.transition(n, i, failed)
-			b.fail(n, i, Outcome{Failure: err.Error()})
+		if isJob(n) && (d.needed || b.owed[id]) {
+			b.owed[id] = true
+			b.enqueue(n, i)
 			return
 		}
-		b.transition(n, i, queued)
-		heap.Push(&b.queue, id)
+		b.upToDateNow(n, i, d.record)
+	case engine.Stale, engine.Failed:
+		outcome, tried := b.broken[id]
+		if err := b.decider.Problem(id); err != nil {
+			outcome, tried = Outcome{Failure: err.Error()}, true
+		}
+		if !tried {
+			b.enqueue(n, i)
+			return
+		}
+		b.transition(n, i, failed)
+		b.fail(n, i, outcome)
 	default:
 		b.transition(n, i, blocked)
 		if b.decider.Cause(n, i) == id {
 			b.failures = append(b.failures, id)
 		}
 	}
+}
+
+func (b *build) enqueue(n *graph.Node, i int) {
+	b.transition(n, i, queued)
+	heap.Push(&b.queue, n.Base+graph.ActionID(i))
+}
+
+func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
+	b.transition(n, i, done)
+	if isJob(n) && !b.ran[n.Base+graph.ActionID(i)] {
+		b.counts.UpToDate++
+		if r != nil && r.restored {
+			b.counts.Restored++
+		}
+	}
+	b.recorder.keep(r)
 }
 
 // RefusedError says that SQL asks for what it may not have. Nothing was run.
@@ -326,8 +407,7 @@ func (b *build) loop(ctx context.Context) {
 	for {
 		b.startJobs(ctx)
 		b.opts.Events.Counted(b.counts)
-		running := b.opts.Jobs - len(b.slots)
-		if running == 0 && (len(b.queue) == 0 || b.stopping || ctx.Err() != nil) {
+		if running := b.opts.Jobs - len(b.slots); running == 0 && (len(b.queue) == 0 || b.ending(ctx)) {
 			return
 		}
 		select {
@@ -339,8 +419,11 @@ func (b *build) loop(ctx context.Context) {
 	}
 }
 
+// ending says that nothing is to start any more in this pass.
+func (b *build) ending(ctx context.Context) bool { return b.stopping || b.again || ctx.Err() != nil }
+
 func (b *build) startJobs(ctx context.Context) {
-	for len(b.slots) > 0 && len(b.queue) > 0 && !b.stopping && ctx.Err() == nil {
+	for len(b.slots) > 0 && len(b.queue) > 0 && !b.ending(ctx) {
 		id := heap.Pop(&b.queue).(graph.ActionID)
 		n, i := b.s.Graph.Action(id)
 		b.transition(n, i, running)
@@ -352,62 +435,78 @@ func (b *build) startJobs(ctx context.Context) {
 		b.jobs[id] = job
 		b.opts.Events.Started(job)
 		prepared, err := b.s.prepareJob(b.decider, b.workers[0], n, i)
-		threads := 1
-		if b.opts.Jobs-len(b.slots)+len(b.queue) == 1 {
-			threads = runtime.GOMAXPROCS(0)
+		if err != nil {
+			b.results <- jobResult{id: id, err: err}
+			continue
 		}
-		go func() {
-			if err != nil {
-				b.results <- jobResult{id: id, err: err}
-				return
-			}
-			prepared.threads = threads
-			b.results <- b.s.execute(ctx, b.opts.Kill, id, prepared)
-		}()
+		prepared.threads, prepared.owed = 1, b.owed[id]
+		if b.opts.Jobs-len(b.slots)+len(b.queue) == 1 {
+			prepared.threads = runtime.GOMAXPROCS(0)
+		}
+		go func() { b.results <- b.s.execute(ctx, b.opts.Kill, id, prepared) }()
 	}
 }
 
 // ended takes a job's result: consumers go on at once, what people see waits until it is recorded.
 func (b *build) ended(ctx context.Context, r jobResult) {
+	if r.panic != nil {
+		panic(r.panic)
+	}
 	n, i := b.s.Graph.Action(r.id)
 	b.slots = append(b.slots, b.jobs[r.id].Slot)
 	switch {
-	case len(r.evicted) > 0 && b.rerun(n, i, r.evicted):
+	case r.err != nil && ctx.Err() != nil:
+		b.transition(n, i, queued) // it was interrupted, and is left to do
+		return
+	case errors.Is(r.err, cache.ErrMissing) && b.owe(n, i, r):
+		b.transition(n, i, waiting)
+		b.again = true
 		return
 	case r.err != nil:
 		b.transition(n, i, failed)
-		b.decider.Fail(n, i)
-		b.stopping = b.stopping || !b.opts.KeepGoing
 		outcome := r.outcome
 		outcome.Failure = r.err.Error()
-		if r.run.Failure != "" { // else it never came to run, or was interrupted
+		if r.run.Failure != "" { // else it never came to run
 			b.recorder.keep(&record{id: r.id, run: &r.run})
 		}
 		b.fail(n, i, outcome)
 		b.opts.Events.Finished(b.jobs[r.id], outcome)
 	default:
-		outcome := r.outcome
-		outcome.Same = b.decider.Known(n, i, r.result.Outputs)
-		b.decider.Accept(n, i, r.result.Outputs)
-		b.transition(n, i, done)
+		b.succeeded(n, i, r)
+	}
+	if !b.again {
+		b.wake(ctx, n, i)
+	}
+}
+
+func (b *build) succeeded(n *graph.Node, i int, r jobResult) {
+	outcome := r.outcome
+	outcome.Same = b.decider.Known(n, i, r.result.Outputs)
+	// A job that is not reproducible gave others what it does not give again: all is decided anew.
+	b.again = b.again || b.owed[r.id] && !outcome.Same
+	record := b.made(n, r)
+	delete(b.owed, r.id)
+	b.decider.Accept(n, i, r.result.Outputs)
+	record.version, record.outputs = b.version(n, i), b.decider.Outputs(n, i)
+	b.transition(n, i, done)
+	if !b.ran[r.id] {
+		b.ran[r.id] = true
 		b.counts.Ran++
 		if outcome.Same {
+			b.same++
 			b.counts.Same++
 		}
-		b.reasons[r.id] = outcome
-		b.recorder.keep(b.made(n, i, r))
 	}
-	b.wake(ctx, n, i)
+	b.outcomes[r.id] = outcome
+	b.recorder.keep(record)
 }
 
 func (b *build) fail(n *graph.Node, i int, o Outcome) {
 	id := n.Base + graph.ActionID(i)
 	b.failures = append(b.failures, id)
-	b.reasons[id] = o
-	if b.decider.Problem(id) != nil {
-		b.decider.Fail(n, i)
-		b.stopping = b.stopping || !b.opts.KeepGoing
-	}
+	b.broken[id] = o
+	b.decider.Fail(n, i)
+	b.stopping = b.stopping || !b.opts.KeepGoing
 }
 
 // wake decides the consumers that waited for this action alone.
@@ -431,42 +530,34 @@ func (b *build) wake(ctx context.Context, n *graph.Node, i int) {
 	}
 }
 
-// rerun sends producers whose bytes are gone to run again, once each, and lets the consumer wait for them. It is false if that can't help.
-func (b *build) rerun(n *graph.Node, i int, evicted []graph.ActionID) bool {
-	for _, id := range evicted {
-		p, j := b.s.Graph.Action(id)
-		if p.Target.Kind == engine.Source || b.reruns[id] && b.nodes[p.Index].phase[j].finished() {
-			return false
-		}
-	}
-	for _, id := range evicted {
-		p, j := b.s.Graph.Action(id)
-		if b.nodes[p.Index].phase[j] == done {
-			b.reruns[id] = true
-			b.decider.Forget(p, j)
-			b.transition(p, j, queued)
-			b.addPending(p, j)
-			heap.Push(&b.queue, id)
-		}
-	}
-	b.transition(n, i, waiting)
-	b.setPending(n, i, b.countPending(n, i))
-	return true
+// maxTries bounds how often a job may find bytes gone that were there before: somebody else deletes them meanwhile.
+const maxTries = 5
+
+// owe finds out which jobs have to run again for this one, whose inputs lack bytes. It is false if none can help.
+func (b *build) owe(n *graph.Node, i int, r jobResult) bool {
+	id := n.Base + graph.ActionID(i)
+	b.tried[id]++
+	return b.tried[id] <= maxTries && b.oweInputs(n, i)
 }
 
-// addPending makes consumers that wait for others wait for this action too.
-func (b *build) addPending(p *graph.Node, j int) {
-	for _, e := range p.Consumers {
-		r := &b.nodes[e.To.Index]
-		if r.pending == nil {
+// oweInputs adds the producers of an action whose bytes are gone, and what those need. Bytes of sources are in the checkout or nowhere.
+func (b *build) oweInputs(n *graph.Node, i int) bool {
+	for _, e := range n.Edges {
+		if e == nil {
 			continue
 		}
-		for k := range e.Readers(j).All() {
-			if r.phase[k] == waiting {
-				r.pending[k]++
+		for j := range e.Inputs(i).All() {
+			id := e.From.Base + graph.ActionID(j)
+			if !isJob(e.From) || b.owed[id] || b.decider.State(e.From, j) != engine.Fresh || b.s.Present(context.Background(), b.decider, e.From, j) {
+				continue
+			}
+			b.owed[id] = true
+			if !b.oweInputs(e.From, j) {
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // actionHeap orders ready actions: producers before consumers, earlier partitions first.

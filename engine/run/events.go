@@ -40,7 +40,11 @@ type Outcome struct {
 	Tail     []string         // the last lines of the log, of a failure
 	Rows     int64            // -1 if unknown
 	Bytes    int64
-	Same     bool // the outputs equal those of the version before: consumers are not affected
+	// Local says that the machine is to blame, and not the job: a full disk, a file that changed.
+	Local bool
+	// Elsewhere says that another dpb made the result while this one waited.
+	Elsewhere bool
+	Same      bool // the outputs equal those of the version before: consumers are not affected
 }
 
 // Counts says how many actions of the build are in which condition.
@@ -74,6 +78,7 @@ type Failure struct {
 	Reason    string // one line
 	Owner     string // the team that can act, with contact; "" if none was declared
 	Log       string // path of the whole log
+	Local     bool   // the machine is to blame, and not the job
 	Blocked   int    // how many actions wait for this one
 }
 

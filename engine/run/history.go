@@ -49,7 +49,7 @@ func (s *Session) CopyLog(ctx context.Context, w io.Writer, n *graph.Node, i int
 	if s.Ledger == nil {
 		return fmt.Errorf("%s: no job has run yet", at(n.Target.Label, n.Set.Text(i)))
 	}
-	runs, err := s.Ledger.Runs(n.Target.Label, n.Set.Text(i))
+	runs, err := s.Ledger.Runs(s.Graph.Workspace.Name, n.Target.Label, n.Set.Text(i))
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/exec"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -29,6 +32,7 @@ type prepared struct {
 	sections [][]byte
 	sources  []source.Snapshot // whose bytes have to be in the store before the job reads them
 	threads  int
+	owed     bool // its result is known, and its bytes are gone
 
 	dir string
 }
@@ -41,7 +45,8 @@ type jobResult struct {
 	run      engine.Run
 	sections [][]byte
 	outcome  Outcome
-	evicted  []graph.ActionID // producers whose bytes are gone
+	release  func() // lets other processes have the key
+	panic    any
 }
 
 // prepareJob binds a job's inputs. It runs on the scheduler's goroutine, so it only reads what is decided.
@@ -53,6 +58,9 @@ func (s *Session) prepareJob(d *plan.Decider, w *plan.Worker, n *graph.Node, i i
 	var err error
 	if p.parts, err = w.Parts(n, i, func(_ engine.Part, body []byte) { p.sections = append(p.sections, body) }); err != nil {
 		return nil, err
+	}
+	if engine.Key(p.parts) != p.key {
+		panic(fmt.Sprintf("%s: its inputs changed after it was decided", at(n.Target.Label, n.Set.Text(i))))
 	}
 	if p.bindings, err = w.Bindings(n, i); err != nil {
 		return nil, err
@@ -85,74 +93,80 @@ func (s *Session) snapshots(p *prepared, k int, b plan.Binding) error {
 	return nil
 }
 
-// execute runs a job from its prepared inputs to a result whose bytes are in the store.
+// execute runs a job from its prepared inputs to a result whose bytes are in the store. No two processes run one key at the same time.
 func (s *Session) execute(ctx, kill context.Context, id graph.ActionID, p *prepared) (r jobResult) {
-	r.id, r.sections = id, p.sections
-	started := time.Now()
-	t := p.node.Target
-	r.run = engine.Run{Key: p.key, Label: t.Label, Partition: p.node.Set.Text(p.i), Started: started}
-	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Isolation: exec.Isolation}
-	defer func() {
-		r.run.Wall = time.Since(started)
-		r.result.Wall, r.run.Outputs = r.run.Wall, r.result.Outputs
-		r.outcome.Ended, r.outcome.Wall, r.outcome.Rows = time.Now(), r.run.Wall, rows(r.result.Outputs)
-		for _, o := range r.result.Outputs {
-			r.outcome.Bytes += o.Bytes
-		}
-		r.outcome.Problems = duckdb.Problems(r.err)
-		if r.err != nil && ctx.Err() == nil && len(r.evicted) == 0 {
-			r.run.Failure = r.err.Error()
-		}
-	}()
-	for _, snapshot := range p.sources {
-		if r.err = s.files.Ingest(ctx, s.Store, snapshot); r.err != nil {
-			return r
-		}
-	}
-	if p.dir, r.err = s.Store.JobDir(p.key.Short()); r.err != nil {
+	r.id = id
+	defer func() { r.panic = caught(recover()) }()
+	release, err := s.Store.Lock(ctx, "key-"+p.key.String())
+	if err != nil {
+		r.err = err
 		return r
 	}
-	defer os.RemoveAll(p.dir)
-	if t.Kind == engine.SQL {
-		r.err = s.executeSQL(ctx, p, &r)
-	} else {
-		r.err = s.executeCommand(ctx, kill, p, &r)
+	if known, ok := s.madeElsewhere(p); ok {
+		r.result, r.release, r.outcome = *known, release, Outcome{Ended: time.Now(), Elsewhere: true, Rows: rows(known.Outputs)}
+		return r
 	}
-	if errors.Is(r.err, cache.ErrMissing) {
-		r.evicted = s.evicted(ctx, p)
+	s.runJob(ctx, kill, p, &r)
+	if r.err != nil {
+		release()
+		return r
 	}
+	r.sections, r.release = p.sections, release
 	return r
 }
 
-// evicted lists the producers whose trees or blobs the store no longer has.
-func (s *Session) evicted(ctx context.Context, p *prepared) (ids []graph.ActionID) {
-	for _, b := range p.bindings {
-		for k, part := range b.Parts {
-			if b.Edge == nil || s.whole(ctx, part.Tree) {
-				continue
-			}
-			ids = append(ids, b.Edge.From.Base+graph.ActionID(b.Producer[k]))
-		}
+// madeElsewhere finds the result of a key that another process made since this one decided.
+func (s *Session) madeElsewhere(p *prepared) (*engine.Result, bool) {
+	if p.owed {
+		return nil, false
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	r, ok, err := s.Ledger.Result(p.key)
+	valid := p.node.Target.ValidFor
+	return &r, ok && err == nil && (valid == 0 || s.Now.Before(r.Observed.Add(valid)))
 }
 
-// whole says whether the store has a tree with all its blobs, undamaged.
-func (s *Session) whole(ctx context.Context, d cache.TreeDigest) bool {
-	t, err := s.Store.GetTree(ctx, d)
-	if err != nil {
-		return false
+func (s *Session) runJob(ctx, kill context.Context, p *prepared, r *jobResult) {
+	started := time.Now()
+	t := p.node.Target
+	r.run = engine.Run{Key: p.key, Label: t.Label, Partition: p.node.Set.Text(p.i), Started: started}
+	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Observed: s.Now, Isolation: exec.Isolation}
+	r.err = s.stageAndRun(ctx, kill, p, r)
+	r.run.Wall = time.Since(started)
+	r.result.Wall, r.run.Outputs = r.run.Wall, r.result.Outputs
+	r.outcome.Ended, r.outcome.Wall, r.outcome.Rows = time.Now(), r.run.Wall, rows(r.result.Outputs)
+	for _, o := range r.result.Outputs {
+		r.outcome.Bytes += o.Bytes
 	}
-	for _, e := range t.Entries {
-		if e.Kind != cache.File && e.Kind != cache.Exec {
-			continue
-		}
-		if err := s.Store.Verify(ctx, e.Digest); err != nil {
-			return false
+	r.outcome.Problems, r.outcome.Local = duckdb.Problems(r.err), isLocal(r.err)
+	if r.err != nil && ctx.Err() == nil && !r.outcome.Local {
+		r.run.Failure = r.err.Error()
+	}
+}
+
+func (s *Session) stageAndRun(ctx, kill context.Context, p *prepared, r *jobResult) (err error) {
+	for _, snapshot := range p.sources {
+		if err := s.files.Ingest(ctx, s.Store, snapshot); err != nil {
+			return err
 		}
 	}
-	return true
+	if p.dir, err = s.Store.JobDir(p.key.Short()); err != nil {
+		return err
+	}
+	defer disk.RemoveAll(p.dir)
+	if p.node.Target.Kind == engine.SQL {
+		return s.executeSQL(ctx, p, r)
+	}
+	return s.executeCommand(ctx, kill, p, r)
+}
+
+// isLocal tells trouble of this machine from a failure of the job: it says nothing about the key.
+func isLocal(err error) bool {
+	var path *fs.PathError
+	var link *os.LinkError
+	var call *os.SyscallError
+	var number syscall.Errno
+	return errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) ||
+		errors.Is(err, cache.ErrMissing) || errors.Is(err, source.ErrChanged) || err != nil && strings.Contains(err.Error(), "No space left on device")
 }
 
 // rows sums the rows of the outputs; -1 if none is a table that was counted.

@@ -6,13 +6,14 @@ import (
 	"github.com/dpb-build/dpb/engine/graph"
 )
 
-// phase is where an action stands in one build.
+// phase is where an action stands in one pass of a build.
 //
 //	out ──> waiting ──> queued ──> running ──> done
-//	 │         │                      │  └───> failed
-//	 │         ├──> done              └──────> waiting   (bytes of an input are gone: its producer runs first)
+//	 │         │          ^ │          │ └───> failed
+//	 │         ├──> done  └─┼──────────┤        (interrupted)
+//	 │         ├──> failed  │          └─────> waiting (bytes of an input are gone: another pass follows)
 //	 │         └──> blocked
-//	 └──> done, queued, blocked       done ──> queued    (its bytes are gone and needed)
+//	 └──> queued, done, failed, blocked
 type phase uint8
 
 const (
@@ -32,8 +33,8 @@ var allowed = [...][]phase{
 	out:     {waiting, queued, done, failed, blocked},
 	waiting: {queued, done, failed, blocked},
 	queued:  {running},
-	running: {done, failed, waiting},
-	done:    {queued},
+	running: {done, failed, queued, waiting},
+	done:    {},
 	failed:  {},
 	blocked: {},
 }

@@ -23,9 +23,12 @@ type record struct {
 	replace  bool                  // the result of before has expired, or its bytes are gone
 	version  *engine.Version       // to record and to point to
 	outputs  []engine.OutputResult // of the version
+	tidy     []*graph.Node         // whose folders in dpb-out may hold partitions that are no more
 	retired  []ledger.Current      // pointers to withdraw
 	show     bool                  // dpb-out has to be made to show the version
+	release  func()                // called when all is recorded
 	err      error
+	panic    any
 }
 
 // recorder writes records in groups: one commit for all that came while the last one was under way.
@@ -87,23 +90,42 @@ func (r *recorder) loop(ctx context.Context) {
 		if len(batch) == 0 {
 			return
 		}
-		err := r.commit(ctx, batch)
+		r.write(ctx, batch)
+	}
+}
+
+// write hands every record back, whatever happens to it.
+func (r *recorder) write(ctx context.Context, batch []*record) {
+	var panicked any
+	defer func() {
 		for _, rec := range batch {
-			if rec.err = err; err == nil && rec.show {
-				rec.err = r.s.show(ctx, rec)
+			if rec.panic = panicked; rec.release != nil {
+				rec.release()
 			}
 			r.out <- rec
+		}
+	}()
+	defer func() { panicked = caught(recover()) }()
+	err := r.commit(ctx, batch)
+	for _, rec := range batch {
+		if rec.err = err; err == nil && rec.show {
+			rec.err = r.s.show(ctx, rec)
 		}
 	}
 }
 
 // commit makes the bytes durable, then the records that name them.
 func (r *recorder) commit(ctx context.Context, batch []*record) error {
-	if slices.ContainsFunc(batch, func(rec *record) bool {
-		return rec.result != nil || rec.run != nil || rec.version != nil && rec.version.Key.IsZero()
-	}) {
+	if slices.ContainsFunc(batch, func(rec *record) bool { return rec.result != nil || rec.run != nil }) {
 		if err := r.s.Store.Sync(ctx); err != nil {
 			return err
+		}
+	}
+	for _, rec := range batch {
+		for _, c := range rec.retired { // before its pointer goes, which would be the last to tell of it
+			if err := r.s.View.Withdraw(c.Label, c.Partition); err != nil {
+				return err
+			}
 		}
 	}
 	return r.s.Ledger.Write(ctx, func(tx *ledger.Tx) error {
@@ -123,12 +145,12 @@ func (r *recorder) put(tx *ledger.Tx, rec *record) error {
 		}
 	}
 	if rec.result != nil {
-		if err := tx.PutResult(*rec.result, rec.replace); err != nil {
+		if _, err := tx.PutResult(*rec.result, rec.replace); err != nil {
 			return err
 		}
 	}
 	if rec.run != nil {
-		if err := tx.PutRun(*rec.run); err != nil {
+		if err := tx.PutRun(r.s.Graph.Workspace.Name, *rec.run); err != nil {
 			return err
 		}
 	}
@@ -168,8 +190,8 @@ func (r *recorder) where() engine.Provenance {
 
 // show makes dpb-out hold the version's visible trees.
 func (s *Session) show(ctx context.Context, rec *record) error {
-	for _, c := range rec.retired {
-		if err := s.View.Withdraw(c.Label, c.Partition); err != nil {
+	for _, n := range rec.tidy {
+		if err := s.View.Retire(n.Target, func(partition string) bool { _, ok := n.Set.IndexText(partition); return ok }); err != nil {
 			return err
 		}
 	}
@@ -180,17 +202,21 @@ func (s *Session) show(ctx context.Context, rec *record) error {
 	return s.View.Point(ctx, n.Target, n.Set.Partition(i), *rec.version)
 }
 
-// made is the record of a job that succeeded.
-func (b *build) made(n *graph.Node, i int, r jobResult) *record {
-	return &record{id: r.id, result: &r.result, sections: r.sections, run: &r.run, replace: b.reruns[r.id] || n.Target.ValidFor > 0,
-		version: b.version(n, i), outputs: b.decider.Outputs(n, i), show: true}
+// made is the record of a job that succeeded, without its version.
+func (b *build) made(n *graph.Node, r jobResult) *record {
+	rec := &record{id: r.id, sections: r.sections, show: true, release: r.release}
+	if !r.outcome.Elsewhere {
+		rec.result, rec.run, rec.replace = &r.result, &r.run, b.owed[r.id] || n.Target.ValidFor > 0
+	}
+	return rec
 }
 
 // upToDate is what an action without a job has to record: nothing if the pointer and dpb-out are as they should be.
 func (b *build) upToDate(n *graph.Node, i int) *record {
 	id := n.Base + graph.ActionID(i)
 	current := b.s.Current(n, i)
-	pointed := !current.IsZero() && b.s.current[n.Index].key[i] == b.decider.Key(n, i)
+	// Where valid_for counts, a key has several results, and only the version tells which one current names.
+	pointed := !current.IsZero() && b.s.current[n.Index].key[i] == b.decider.Key(n, i) && (n.Target.ValidFor == 0 || b.version(n, i).ID == current)
 	if pointed {
 		if !isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current) {
 			return nil
@@ -215,14 +241,17 @@ func (b *build) version(n *graph.Node, i int) *engine.Version {
 
 // recorded tells people of a job whose result is safe, and notes what could not be recorded.
 func (b *build) recorded(rec *record) {
+	if rec.panic != nil {
+		panic(rec.panic)
+	}
 	if rec.err != nil && b.recordErr == nil {
 		b.recordErr = rec.err
 		b.stopping = true
 	}
-	if rec.result == nil {
+	outcome, ok := b.outcomes[rec.id]
+	if !ok || rec.version == nil {
 		return
 	}
-	outcome := b.reasons[rec.id]
 	if rec.err != nil {
 		outcome.Failure = "its result could not be recorded: " + rec.err.Error()
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,9 +45,7 @@ type Session struct {
 	retired []ledger.Current // pointers at partitions and targets that are no more
 
 	mu      sync.Mutex
-	sources map[graph.ActionID]source.Snapshot
 	recipes map[*graph.Node]*recipe
-	tools   map[string]engine.Tool
 }
 
 // pointers are the versions that current points to, by partition; nil if there are none.
@@ -76,8 +76,7 @@ func EnvironmentOf(root string) (string, error) {
 
 // Open opens the store of a workspace. A session that only reads works without a store, and then knows of no result.
 func Open(c Config) (*Session, error) {
-	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), sources: map[graph.ActionID]source.Snapshot{}, recipes: map[*graph.Node]*recipe{},
-		tools: map[string]engine.Tool{}}
+	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}}
 	var err error
 	if s.Environment, err = EnvironmentOf(c.Root); err != nil {
 		return nil, err
@@ -134,6 +133,7 @@ func (s *Session) seed(d *plan.Decider) error {
 		return nil
 	}
 	s.retired = nil
+	clear(s.current)
 	nodes := map[engine.Label]*graph.Node{}
 	for _, n := range s.Graph.Nodes {
 		nodes[n.Target.Label] = n
@@ -171,24 +171,32 @@ func (s *Session) Status(ctx context.Context, selected []graph.Selected) (*plan.
 
 // StatusOfAll is Status, and lists all actions that were decided: also those that the selected ones need.
 func (s *Session) StatusOfAll(ctx context.Context, selected []graph.Selected) (*plan.Decider, []graph.Selected, error) {
-	b := &build{s: s, decider: plan.New(s.Graph, s, s.Now), nodes: make([]nodeRun, len(s.Graph.Nodes))}
+	s.stat.Context = ctx
+	b := &build{s: s, pass: pass{decider: plan.New(s.Graph, s, s.Now), nodes: make([]nodeRun, len(s.Graph.Nodes))}}
+	for range runtime.GOMAXPROCS(0) {
+		b.workers = append(b.workers, b.decider.Worker())
+	}
 	b.mark(selected)
 	if err := s.seed(b.decider); err != nil {
 		return nil, nil, err
 	}
-	w := b.decider.Worker()
 	var needed []graph.Selected
 	for _, n := range s.Graph.Nodes {
 		sel := graph.Selected{Node: n}
 		for i, wanted := range b.nodes[n.Index].wanted {
 			if wanted {
-				w.Decide(n, i)
 				sel.Partitions = append(sel.Partitions, i)
 			}
 		}
-		if sel.Partitions != nil {
-			needed = append(needed, sel)
+		if sel.Partitions == nil {
+			continue
 		}
+		needed = append(needed, sel)
+		workers := b.workers
+		if slices.Contains(b.edgesFrom(n), n) { // it reads its own earlier partitions
+			workers = workers[:1]
+		}
+		each(workers, len(sel.Partitions), func(w *plan.Worker, at int) { w.Decide(n, sel.Partitions[at]) })
 		if ctx.Err() != nil {
 			return nil, nil, ctx.Err()
 		}
@@ -202,6 +210,16 @@ func (s *Session) Current(n *graph.Node, i int) engine.VersionID {
 		return p.version[i]
 	}
 	return engine.VersionID{}
+}
+
+// Present says whether the store has the bytes of a fresh action.
+func (s *Session) Present(ctx context.Context, d *plan.Decider, n *graph.Node, i int) bool {
+	for o := range n.Target.Outputs {
+		if !s.Store.Present(ctx, d.Tree(n, i, o)) {
+			return false
+		}
+	}
+	return true
 }
 
 // ownerOf names the team that owns a target, with how to reach it; "" if nobody was named.

@@ -51,7 +51,7 @@ func (s *Session) executeCommand(ctx, kill context.Context, p *prepared, r *jobR
 	if err := outcome.Err(); err != nil {
 		return err
 	}
-	if r.result.Outputs, r.result.Metrics, err = exec.Collect(ctx, s.Store, job); err != nil {
+	if r.result.Outputs, r.result.Metrics, err = exec.Collect(kill, s.Store, job); err != nil {
 		return err
 	}
 	return s.checkPromises(ctx, p, r)

@@ -50,7 +50,8 @@ func (b *build) blockedBy() map[graph.ActionID]int {
 func (b *build) failure(id graph.ActionID, waiting int) Failure {
 	n, i := b.s.Graph.Action(id)
 	f := Failure{Label: n.Target.Label, Partition: n.Set.Text(i), State: b.decider.State(n, i), Owner: b.s.ownerOf(n.Target), Blocked: waiting}
-	f.Reason, f.Log = b.reasons[id].Failure, b.reasons[id].Log
+	o := b.broken[id]
+	f.Reason, f.Log, f.Local = o.Failure, o.Log, o.Local
 	if f.State == engine.MissingState {
 		f.Reason = "it has no files"
 		if glob, err := n.Target.Path.At(n.Set.Partition(i), nil); err == nil && n.Target.Kind == engine.Source {

@@ -22,23 +22,28 @@ type Change struct {
 
 // section is a part of a key with its entries in order.
 type section struct {
-	name    string
+	part    engine.Part
 	entries []engine.Entry
 }
 
+// empty stands for a section that the other key does not have.
+func empty(name string) section { return section{part: engine.Part{Name: name}} }
+
 // compare lists the entries that differ, in the order of the new key.
 func compare(old, new []section) (changes []Change) {
+	find := func(list []section, name string) int {
+		return slices.IndexFunc(list, func(s section) bool { return s.part.Name == name })
+	}
 	for _, s := range new {
-		k := slices.IndexFunc(old, func(o section) bool { return o.name == s.name })
-		before := section{name: s.name}
-		if k >= 0 {
+		before := empty(s.part.Name)
+		if k := find(old, s.part.Name); k >= 0 {
 			before = old[k]
 		}
 		changes = append(changes, compareSection(before, s)...)
 	}
 	for _, s := range old {
-		if !slices.ContainsFunc(new, func(n section) bool { return n.name == s.name }) {
-			changes = append(changes, compareSection(s, section{name: s.name})...)
+		if find(new, s.part.Name) < 0 {
+			changes = append(changes, compareSection(s, empty(s.part.Name))...)
 		}
 	}
 	return changes
@@ -53,7 +58,7 @@ func compareSection(old, new section) (changes []Change) {
 		}
 		seen[e.Name] = true
 		if o, n := before[e.Name], after[e.Name]; o != n {
-			changes = append(changes, Change{Part: new.name, Name: e.Name, Old: o, New: n})
+			changes = append(changes, Change{Part: new.part.Name, Name: e.Name, Old: o, New: n})
 		}
 	}
 	return changes
@@ -144,11 +149,9 @@ func (e *explainer) stale(c *Cause, n *graph.Node, i int, state engine.State) (e
 		if err != nil {
 			return err
 		}
-		old, err := e.sections(e.s.current[n.Index].key[i])
-		if err != nil {
+		if c.Changes, err = e.changes(e.s.current[n.Index].key[i], wanted); err != nil {
 			return err
 		}
-		c.Changes = compare(old, wanted)
 		if c.Text = Reason(c.Changes); len(c.Changes) == 0 {
 			c.Text = "its result has expired"
 		}
@@ -185,37 +188,67 @@ func (e *explainer) lastBuilt(c *Cause, n *graph.Node, i int) error {
 
 // between compares the keys of two versions.
 func (e *explainer) between(c *Cause, n *graph.Node, old, new engine.Version) error {
-	before, err := e.sections(old.Key)
+	after, err := e.recorded(new.Key)
 	if err != nil {
 		return err
 	}
-	after, err := e.sections(new.Key)
-	if err != nil {
+	if c.Changes, err = e.changes(old.Key, after); err != nil {
 		return err
 	}
-	c.Changes = compare(before, after)
 	c.Text = Reason(c.Changes)
 	return e.inputs(c, n)
 }
 
-// sections reads the parts of a recorded key.
-func (e *explainer) sections(k cache.ActionKey) ([]section, error) {
-	r, ok, err := e.s.Ledger.Result(k)
+// changes compares a recorded key with the sections of another. Only sections that differ are read from the ledger.
+func (e *explainer) changes(old cache.ActionKey, new []section) ([]Change, error) {
+	r, ok, err := e.s.Ledger.Result(old)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("the ledger has no result for key %s", k.Short())
+		return nil, fmt.Errorf("the ledger has no result for key %s", old.Short())
 	}
-	var out []section
+	var before, after []section
 	for _, p := range r.Parts {
-		entries, err := e.s.Ledger.Section(p.Digest)
-		if err != nil {
-			return nil, fmt.Errorf("part %q of key %s: %w", p.Name, k.Short(), err)
+		if !hasPart(new, p) {
+			s, err := e.section(p)
+			if err != nil {
+				return nil, fmt.Errorf("key %s: %w", old.Short(), err)
+			}
+			before = append(before, s)
 		}
-		out = append(out, section{p.Name, entries})
 	}
-	return out, nil
+	for _, s := range new {
+		if !slices.Contains(r.Parts, s.part) {
+			after = append(after, s)
+		}
+	}
+	return compare(before, after), nil
+}
+
+func hasPart(sections []section, p engine.Part) bool {
+	return slices.ContainsFunc(sections, func(s section) bool { return s.part == p })
+}
+
+func (e *explainer) section(p engine.Part) (section, error) {
+	entries, err := e.s.Ledger.Section(p.Digest)
+	if err != nil {
+		return section{}, fmt.Errorf("part %q: %w", p.Name, err)
+	}
+	return section{p, entries}, nil
+}
+
+// recorded reads the sections of a recorded key.
+func (e *explainer) recorded(k cache.ActionKey) (out []section, err error) {
+	r, _, err := e.s.Ledger.Result(k)
+	for _, p := range r.Parts {
+		s, err := e.section(p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, err
 }
 
 // wantedSections describes an action whose producers are decided.
@@ -223,7 +256,7 @@ func wantedSections(d *plan.Decider, n *graph.Node, i int) ([]section, error) {
 	var out []section
 	_, err := d.Worker().Parts(n, i, func(p engine.Part, body []byte) {
 		entries, _ := engine.DecodeSection(body) // what Add wrote can be read
-		out = append(out, section{p.Name, entries})
+		out = append(out, section{p, entries})
 	})
 	return out, err
 }
@@ -334,7 +367,7 @@ func (e *explainer) files(c *Cause, old, new engine.Version) error {
 	for _, entry := range before.Entries {
 		o.entries = append(o.entries, engine.Entry{Name: entry.Path, Value: entry.Digest.Short()})
 	}
-	s.name = "source"
+	s.part.Name = "source"
 	c.Changes = compareSection(o, s)
 	c.Text = Reason(c.Changes)
 	return nil
@@ -405,16 +438,14 @@ func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
 	if s.Current(n, i).IsZero() {
 		return "new"
 	}
-	e := &explainer{s, d, nil}
-	old, err := e.sections(s.current[n.Index].key[i])
-	if err != nil {
-		return "its history can't be read"
-	}
 	wanted, err := wantedSections(d, n, i)
 	if err != nil {
 		return ""
 	}
-	changes := compare(old, wanted)
+	changes, err := (&explainer{s, d, nil}).changes(s.current[n.Index].key[i], wanted)
+	if err != nil {
+		return "its history can't be read"
+	}
 	if len(changes) == 0 {
 		if n.Target.ValidFor > 0 {
 			return fmt.Sprintf("its result has expired: it was valid for %s", n.Target.ValidFor)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -83,20 +85,21 @@ func (s *Session) codeFiles(n *graph.Node) ([]engine.CodeFile, error) {
 		}
 		files = append(files, more...)
 	}
-	return files, nil
+	slices.SortFunc(files, func(a, b engine.CodeFile) int { return strings.Compare(a.Path, b.Path) })
+	return slices.CompactFunc(files, func(a, b engine.CodeFile) bool { return a.Path == b.Path }), nil
 }
 
 // Observe looks at a source's files, once a run.
 func (s *Session) Observe(n *graph.Node, i int) (cache.TreeDigest, bool, error) {
-	return s.observe(n, n.Target.Path, i, n.Base+graph.ActionID(i))
+	return s.observe(n, n.Target.Path, i)
 }
 
 // Files looks at the files that the glob of an input matches.
 func (s *Session) Files(n *graph.Node, input, i int) (cache.TreeDigest, bool, error) {
-	return s.observe(n, n.Target.Inputs[input].Files, i, 0)
+	return s.observe(n, n.Target.Inputs[input].Files, i)
 }
 
-func (s *Session) observe(n *graph.Node, glob engine.Text, i int, id graph.ActionID) (cache.TreeDigest, bool, error) {
+func (s *Session) observe(n *graph.Node, glob engine.Text, i int) (cache.TreeDigest, bool, error) {
 	snapshot, err := s.snapshot(n, glob, i)
 	if err != nil || len(snapshot.Tree.Entries) == 0 {
 		return cache.TreeDigest{}, false, err
@@ -117,15 +120,7 @@ func (s *Session) Lookup(k cache.ActionKey) (*engine.Result, bool, error) {
 	if s.Ledger == nil {
 		return nil, false, nil
 	}
-	r, ok, err := s.Ledger.Result(k)
-	if err != nil {
-		return nil, false, err
-	}
-	if ok {
-		return &r, false, nil
-	}
-	last, ok, err := s.Ledger.LastRun(k)
-	return nil, ok && last.Failure != "", err
+	return s.Ledger.Lookup(k)
 }
 
 // userAndHost are recorded with versions.

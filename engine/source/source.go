@@ -75,7 +75,7 @@ func (f *Files) split(pkg, glob string) place {
 }
 
 func (f *Files) observe(at place) (Snapshot, error) {
-	names, err := at.match()
+	names, err := at.match(f.Root)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("%s: %w", path.Join(at.dir, at.pattern), err)
 	}
@@ -92,7 +92,7 @@ func (f *Files) observe(at place) (Snapshot, error) {
 }
 
 // match lists the regular files that the pattern matches, in order. What can't be read is an error: it might have matched.
-func (p place) match() (names []string, err error) {
+func (p place) match(root string) (names []string, err error) {
 	if !strings.ContainsAny(p.pattern, `*?[{\`) {
 		info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(p.pattern)))
 		switch {
@@ -108,9 +108,39 @@ func (p place) match() (names []string, err error) {
 	if info, err := os.Stat(p.dir); isAbsent(err) || err == nil && !info.IsDir() {
 		return nil, nil
 	}
-	names, err = doublestar.Glob(os.DirFS(p.dir), p.pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())
+	names, err = doublestar.Glob(p.files(root), p.pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())
 	slices.Sort(names)
 	return slices.Compact(names), err
+}
+
+// files is the file system below a glob's fixed part, where the outputs of the workspace at root are out of sight: wildcards match what people keep, and what
+// dpb shows comes and goes.
+func (p place) files(root string) fs.FS {
+	all := os.DirFS(p.dir).(files)
+	outputs, err := filepath.Rel(p.dir, filepath.Join(root, engine.OutputDir))
+	if err != nil || outputs == "." || !filepath.IsLocal(outputs) {
+		return all
+	}
+	return without{all, filepath.ToSlash(outputs)}
+}
+
+type files interface {
+	fs.StatFS
+	fs.ReadDirFS
+}
+
+// without is a file system of which one folder is not listed; it is there for who names it.
+type without struct {
+	files
+	hidden string
+}
+
+func (w without) ReadDir(dir string) ([]fs.DirEntry, error) {
+	entries, err := w.files.ReadDir(dir)
+	if dir == path.Dir(w.hidden) {
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == path.Base(w.hidden) })
+	}
+	return entries, err
 }
 
 func isAbsent(err error) bool {
@@ -172,7 +202,7 @@ func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine
 }
 
 func (f *Files) code(at place) (out []engine.CodeFile, err error) {
-	names, err := at.match()
+	names, err := at.match(f.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -111,6 +111,37 @@ func TestDoubleStar(t *testing.T) {
 	}
 }
 
+// TestOutputs: no wildcard matches what dpb shows in dpb-out, from wherever it looks.
+func TestOutputs(t *testing.T) {
+	t.Parallel()
+	f := checkout(t, "a.csv", "dpb-out/p/t/b.csv", "dpb-out/c.csv", "p/dpb-out/d.csv", "dpb-outer/e.csv")
+	for _, c := range []struct{ pkg, glob, want string }{
+		{"", "**/*.csv", "a.csv dpb-outer/e.csv p/dpb-out/d.csv"},
+		{"", "*/*.csv", "dpb-outer/e.csv"},
+		{"", "dpb-*/*.csv", "dpb-outer/e.csv"},
+		{"", "{dpb-out,p}/**/*.csv", "dpb-out/c.csv dpb-out/p/t/b.csv p/dpb-out/d.csv"},
+		{"", "dpb-out/*.csv", "c.csv"},
+		{"p", "../**/*.csv", "a.csv dpb-outer/e.csv p/dpb-out/d.csv"},
+		{"p", "**/*.csv", "dpb-out/d.csv"},
+		{"", "../*/**/[bcd].csv", filepath.Base(f.Root) + "/p/dpb-out/d.csv"},
+	} {
+		s, err := f.Observe(t.Context(), c.pkg, c.glob)
+		if err != nil {
+			t.Errorf("%s: %v", c.glob, err)
+		}
+		var names []string
+		for _, e := range s.Tree.Entries {
+			names = append(names, e.Path)
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("//%s %s: got %s, want %s", c.pkg, c.glob, got, c.want)
+		}
+	}
+	if files, err := f.Code(t.Context(), "", "**/b.csv"); err == nil {
+		t.Errorf("code %v", files)
+	}
+}
+
 // TestWhatCannotBeRead is an error: it might have matched.
 func TestWhatCannotBeRead(t *testing.T) {
 	t.Parallel()

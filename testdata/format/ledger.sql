@@ -5,9 +5,10 @@ CREATE TABLE target (id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, label TEXT
 CREATE TABLE environment (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT
 CREATE TABLE section (digest BLOB PRIMARY KEY, body BLOB NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE result (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, label TEXT NOT NULL, partition TEXT NOT NULL, body TEXT NOT NULL) STRICT
+CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
+  body TEXT NOT NULL) STRICT
 CREATE INDEX run_by_key ON run (key)
-CREATE INDEX run_by_label ON run (label, partition)
+CREATE INDEX run_by_target ON run (target, partition)
 CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
   body TEXT NOT NULL) STRICT, WITHOUT ROWID
 CREATE INDEX version_by_target ON version (target, partition, sequence)
@@ -19,3 +20,4 @@ CREATE TABLE acceptance (environment INTEGER NOT NULL REFERENCES environment, ta
   trees BLOB NOT NULL, rules BLOB NOT NULL, body TEXT NOT NULL, PRIMARY KEY (environment, target, partition, trees, rules)) STRICT, WITHOUT ROWID
 CREATE TABLE pointer (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
   version BLOB NOT NULL, key BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID
+CREATE INDEX pointer_by_key ON pointer (key)

@@ -59,6 +59,9 @@ func (p printer) in(d time.Duration) string {
 
 // succeeded is the line of a job that ended well.
 func (p printer) succeeded(j run.Job, o run.Outcome) string {
+	if o.Elsewhere {
+		return p.green.Sprint("took ") + at(j.Label, j.Partition) + " from another dpb, which made it meanwhile"
+	}
 	line := p.green.Sprint("ran ") + at(j.Label, j.Partition) + p.in(o.Wall) + p.because(j)
 	if o.Rows >= 0 {
 		line += ", " + plural(int(o.Rows), "row")
