@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dpb-build/dpb/cache"
 )
@@ -33,7 +34,8 @@ type Store struct {
 	once    sync.Once
 	err     error
 
-	verified sync.Map // by digest: the statEntry of a blob when this process checked its bytes
+	lending  atomic.Bool // some files outside serve as blobs
+	verified sync.Map    // by digest: the statEntry of a blob when this process checked its bytes
 }
 
 var (
@@ -89,9 +91,6 @@ func OpenExisting(dir string) (*Store, error) {
 	return &Store{Dir: dir, Warn: func(string) {}}, nil
 }
 
-// BlobPath is where a blob lies, whether or not it is there.
-func (s *Store) BlobPath(d cache.Digest) string { return s.path("blobs", d.String()) }
-
 func (s *Store) path(kind, hex string) string { return filepath.Join(s.Dir, kind, hex[:2], hex) }
 
 // Put implements cache.Blobs.
@@ -118,10 +117,12 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (cache.Digest, int64, erro
 
 // keep moves a finished file to its place, unless a sound copy is there already.
 func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
-	if err := s.Verify(ctx, d); !errors.Is(err, cache.ErrMissing) {
-		return err
+	to := s.path("blobs", d.String())
+	if _, err := os.Lstat(to); err == nil {
+		if err := s.Verify(ctx, d); !errors.Is(err, cache.ErrMissing) {
+			return err
+		}
 	}
-	to := s.BlobPath(d)
 	err := os.Rename(tmp, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {

@@ -31,6 +31,7 @@ type prepared struct {
 	parts    []engine.Part
 	sections [][]byte
 	sources  []source.Snapshot // whose bytes have to be in the store before the job reads them
+	inPlace  []source.Snapshot // whose bytes stay where they are
 	threads  int
 	owed     bool // its result is known, and its bytes are gone
 
@@ -88,7 +89,11 @@ func (s *Session) snapshots(p *prepared, k int, b plan.Binding) error {
 		if err != nil {
 			return err
 		}
-		p.sources = append(p.sources, snapshot)
+		if b.Edge.From.Target.InPlace {
+			p.inPlace = append(p.inPlace, snapshot)
+		} else {
+			p.sources = append(p.sources, snapshot)
+		}
 	}
 	return nil
 }
@@ -148,6 +153,12 @@ func (s *Session) stageAndRun(ctx, kill context.Context, p *prepared, r *jobResu
 		if err := s.files.Ingest(ctx, s.Store, snapshot); err != nil {
 			return err
 		}
+	}
+	for _, snapshot := range p.inPlace {
+		if err := s.files.Lend(ctx, s.Store, snapshot); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(s.files.Check(snapshot), err) }()
 	}
 	if p.dir, err = s.Store.JobDir(p.key.Short()); err != nil {
 		return err

@@ -173,6 +173,31 @@ func (f *Files) Ingest(ctx context.Context, store *disk.Store, s Snapshot) error
 	return nil
 }
 
+// Lend lets a store read a snapshot's files where they lie. After their use Check tells whether they were what was observed.
+func (f *Files) Lend(ctx context.Context, store *disk.Store, s Snapshot) error {
+	if err := f.Check(s); err != nil {
+		return err
+	}
+	for _, e := range s.Tree.Entries {
+		if err := store.Lend(e.Digest, filepath.Join(s.base, filepath.FromSlash(e.Path))); err != nil {
+			return err
+		}
+	}
+	_, err := store.PutTree(ctx, s.Tree)
+	return err
+}
+
+// Check fails if a file is no longer what was observed.
+func (f *Files) Check(s Snapshot) error {
+	for _, e := range s.Tree.Entries {
+		file := filepath.Join(s.base, filepath.FromSlash(e.Path))
+		if d, _, err := f.Stat.Digest(file); err != nil || d != e.Digest {
+			return errors.Join(fmt.Errorf("%s: %w", file, ErrChanged), err)
+		}
+	}
+	return nil
+}
+
 func ingest(ctx context.Context, store *disk.Store, file string, want cache.Digest) error {
 	if err := store.Verify(ctx, want); !errors.Is(err, cache.ErrMissing) {
 		return err
