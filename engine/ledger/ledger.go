@@ -43,8 +43,9 @@ const (
 
 // Ledger is an open ledger. It is safe for concurrent use, also by several processes: readers never wait.
 type Ledger struct {
-	pool *sqlitex.Pool
-	ids  ids
+	pool   *sqlitex.Pool
+	ids    onDisk[string, int64]
+	chunks onDisk[cache.SectionDigest, bool]
 }
 
 // Open opens the ledger in a directory and makes it if there is none.
@@ -309,20 +310,6 @@ func (l *Ledger) FindVersions(prefix, workspace string, label engine.Label, part
 	return many[engine.Version](l, `SELECT v.body FROM version v JOIN target t ON t.id = v.target WHERE v.id BETWEEN ? AND ?
 		AND (? OR t.workspace = ?) AND (? OR t.label = ? AND v.partition = ?) ORDER BY v.id LIMIT 2`,
 		first, last, workspace == "", workspace, label.IsZero(), label.String(), partition)
-}
-
-// Section reads the entries of a recorded section.
-func (l *Ledger) Section(d cache.SectionDigest) (entries []engine.Entry, err error) {
-	found := false
-	err = l.query("SELECT body FROM section WHERE digest = ?", func(s *sqlite.Stmt) error {
-		found = true
-		entries, err = engine.DecodeSection(columnBytes(s, 0))
-		return err
-	}, d[:])
-	if err == nil && !found {
-		err = errors.New("not in the ledger")
-	}
-	return entries, err
 }
 
 // Pointer finds the version that current names.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"github.com/dpb-build/dpb/cache"
 	"maps"
 	"slices"
 	"sync"
@@ -16,7 +17,9 @@ import (
 type Tx struct {
 	conn *sqlite.Conn
 	l    *Ledger
-	ids  map[string]int64 // of names that are new to the ledger's ids: known to others once the transaction is committed
+	// What is new to the ledger's ids and chunks: known to others once the transaction is committed.
+	ids    map[string]int64
+	chunks map[cache.SectionDigest]bool
 }
 
 // Write runs f in one transaction. When it returns nil all is on disk.
@@ -37,11 +40,12 @@ func (l *Ledger) write(ctx context.Context, f func(*Tx) error) error {
 		return err
 	}
 	defer l.pool.Put(conn)
-	tx := &Tx{conn: conn, l: l, ids: map[string]int64{}}
+	tx := &Tx{conn: conn, l: l, ids: map[string]int64{}, chunks: map[cache.SectionDigest]bool{}}
 	if err := tx.run(f); err != nil {
 		return err
 	}
 	l.ids.add(tx.ids)
+	l.chunks.add(tx.chunks)
 	return nil
 }
 
@@ -56,12 +60,6 @@ func (tx *Tx) run(f func(*Tx) error) (err error) {
 
 func (tx *Tx) exec(q string, args ...any) error {
 	return sqlitex.Execute(tx.conn, q, &sqlitex.ExecOptions{Args: args})
-}
-
-// PutSection records a section's bytes under their digest.
-func (tx *Tx) PutSection(body []byte) error {
-	d := engine.SectionDigest(body)
-	return tx.exec("INSERT OR IGNORE INTO section (digest, body) VALUES (?, ?)", d[:], body)
 }
 
 // PutResult records what a job made. The first for a key counts, unless replace says that its bytes are gone or it has expired.
@@ -169,24 +167,24 @@ func (tx *Tx) id(name, insert, find string, args ...any) (int64, error) {
 	return id, err
 }
 
-// ids remembers the numbers of names that are on disk.
-type ids struct {
+// onDisk remembers what is known to be committed.
+type onDisk[K comparable, V any] struct {
 	mu sync.Mutex
-	m  map[string]int64
+	m  map[K]V
 }
 
-func (x *ids) get(name string) (int64, bool) {
+func (x *onDisk[K, V]) get(k K) (V, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	id, ok := x.m[name]
-	return id, ok
+	v, ok := x.m[k]
+	return v, ok
 }
 
-func (x *ids) add(more map[string]int64) {
+func (x *onDisk[K, V]) add(more map[K]V) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.m == nil {
-		x.m = map[string]int64{}
+		x.m = map[K]V{}
 	}
 	maps.Copy(x.m, more)
 }
