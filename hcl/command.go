@@ -2,7 +2,10 @@ package hcl
 
 import (
 	"fmt"
+	"github.com/bmatcuk/doublestar/v4"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +28,7 @@ func (b *block) command(t *engine.Target) {
 	}
 	b.arguments(t, n)
 	t.Code = b.code()
+	b.unseenFiles(t)
 	b.environment(t, n)
 	b.secrets(t)
 	t.Tools = b.tools()
@@ -52,6 +56,26 @@ func (b *block) arguments(t *engine.Target, n *names) {
 			b.report(x.Range(), "", "the program's name is empty")
 		}
 		t.Command = append(t.Command, text)
+	}
+}
+
+// unseenFiles warns of arguments that name files of the package which the job will not see.
+func (b *block) unseenFiles(t *engine.Target) {
+	e, ok := unwrap(b.attr("command")).(*hclsyntax.TupleConsExpr)
+	if !ok || len(e.Exprs) != len(t.Command) {
+		return
+	}
+	for i, arg := range t.Command {
+		if len(arg) != 1 || arg[0].Literal == "" || path.IsAbs(arg[0].Literal) || !strings.Contains(arg[0].Literal, ".") {
+			continue
+		}
+		name := path.Clean(arg[0].Literal)
+		seen := slices.ContainsFunc(t.Code, func(c engine.CodeRef) bool {
+			return !c.Source.IsZero() || doublestar.MatchUnvalidated(path.Clean(c.Glob), name)
+		})
+		if info, err := os.Stat(filepath.Join(b.shared.root, filepath.FromSlash(b.pkg), name)); err == nil && info.Mode().IsRegular() && !seen {
+			b.warn(e.Exprs[i].Range(), fmt.Sprintf("add code = [%q]", name), "%s is not in code, so the job does not see it", name)
+		}
 	}
 }
 

@@ -58,6 +58,10 @@ func (b *block) sourcePath(t *engine.Target, o *engine.Output, e hclsyntax.Expre
 		b.report(e.Range(), "", "sources by %s URL are not available yet", scheme)
 		return
 	}
+	if strings.HasPrefix(glob, "~") {
+		b.report(e.Range(), "write the path out", "~ means nothing here")
+		return
+	}
 	if !b.validGlob(e, glob) || !b.usesDimensions(t, e) {
 		return
 	}

@@ -100,6 +100,10 @@ func (b *block) statement(e hclsyntax.Expression, output string) *engine.Stateme
 		return s
 	}
 	s.Text = b.sqlText(e, "sql")
+	if name := strings.TrimSpace(s.Text); strings.HasSuffix(name, ".sql") && !strings.ContainsAny(name, " \n") {
+		b.report(e.Range(), fmt.Sprintf("write file(%q)", name), "%q is the name of a file, and not SQL", name)
+		return nil
+	}
 	s.Range = place(literalRange(e))
 	if s.Text == "" {
 		return nil

@@ -79,6 +79,9 @@ func (b *block) storePath() string {
 	case p == "" || filepath.Clean(p) == ".":
 		b.report(b.attr("path").Range(), `write path = ".dpb"`, "the store needs a folder of its own")
 		return byDefault
+	case strings.HasPrefix(p, "~"):
+		b.report(b.attr("path").Range(), "write the path out", "~ means nothing here")
+		return byDefault
 	}
 	return p
 }

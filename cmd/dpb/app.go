@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,8 +41,9 @@ type app struct {
 
 func (a *app) root_() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "dpb",
-		Short: "a build tool for data",
+		Use:     "dpb",
+		Version: version,
+		Short:   "a build tool for data",
 		Long: `dpb builds data pipelines. Teams declare sources and targets in pipeline.hcl files; dpb build runs exactly what is stale,
 keeps every version with the code that made it, and dpb status says in which state each partition is.`,
 		Example:           "  dpb init\n  dpb build //...\n  dpb why //reports:royalties@month=2017-06",
@@ -131,11 +133,40 @@ func (a *app) start() (string, error) {
 	return dir, nil
 }
 
+// fromStart is a path of the command line, which is relative to the start directory.
+func (a *app) fromStart(start, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(start, path)
+}
+
+// argPath is fromStart for commands that have not asked for the start directory.
+func (a *app) argPath(path string) string {
+	start, err := a.start()
+	if err != nil {
+		return path
+	}
+	return a.fromStart(start, path)
+}
+
+// shortPath writes a path relative to the current directory where that is shorter.
+func shortPath(path string) string {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(cwd, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
+}
+
 // load reads the workspace around the start directory and prints all problems. Its error is silent: everything was said.
-func (a *app) load() (*graph.Graph, []engine.Problem, error) {
+func (a *app) load(warnings bool) (*graph.Graph, error) {
 	ws, sources, problems, err := a.loadWorkspace()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var g *graph.Graph
 	if !engine.HasErrors(problems) {
@@ -143,7 +174,10 @@ func (a *app) load() (*graph.Graph, []engine.Problem, error) {
 		g, more = graph.New(ws, a.now)
 		problems = engine.SortProblems(append(problems, more...))
 	}
-	return g, problems, a.report(problems, sources)
+	if !warnings && !engine.HasErrors(problems) {
+		return g, nil // build and validate tell them
+	}
+	return g, a.report(problems, sources)
 }
 
 func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem, error) {
@@ -204,7 +238,7 @@ func (a *app) width() int {
 
 // withGraph loads the workspace for a command that needs no store.
 func (a *app) withGraph(f func(*graph.Graph) error) error {
-	g, _, err := a.load()
+	g, err := a.load(false)
 	if err != nil {
 		return err
 	}
@@ -213,7 +247,7 @@ func (a *app) withGraph(f func(*graph.Graph) error) error {
 
 // withSession loads the workspace and opens its store.
 func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error) {
-	g, _, err := a.load()
+	g, err := a.load(!readOnly)
 	if err != nil {
 		return err
 	}
@@ -245,9 +279,6 @@ func (a *app) pkg() string {
 
 // selectPatterns finds what the arguments mean; none means everything. partitions is the value of --partition.
 func (a *app) selectPatterns(g *graph.Graph, args, partitions []string) ([]graph.Selected, error) {
-	if len(args) == 0 {
-		args = []string{"//..."}
-	}
 	var subsets []engine.Subset
 	for _, p := range partitions {
 		s, err := engine.ParseSubset(p)
@@ -256,12 +287,15 @@ func (a *app) selectPatterns(g *graph.Graph, args, partitions []string) ([]graph
 		}
 		subsets = append(subsets, s...)
 	}
+	if !slices.ContainsFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") }) {
+		args = append([]string{"//..."}, args...) // all, less what is taken away
+	}
 	var patterns []engine.Pattern
 	for _, arg := range args {
 		p, err := engine.ParsePattern(arg, a.pkg())
 		switch {
 		case err != nil:
-			return nil, usagef("%w", err)
+			return nil, usagef("%w%s", err, meant(g, arg))
 		case p.Version != "":
 			return nil, usagef("%s names a version; this command takes targets and partitions", arg)
 		}
@@ -275,6 +309,23 @@ func (a *app) selectPatterns(g *graph.Graph, args, partitions []string) ([]graph
 		return nil, usagef("%w", err)
 	}
 	return selected, nil
+}
+
+// meant says what a person may have meant by an argument that is no pattern.
+func meant(g *graph.Graph, arg string) string {
+	name, partition, hasPartition := strings.Cut(arg, "@")
+	if arg == "." || arg == "..." || arg == "./..." {
+		return "; write //... for everything"
+	}
+	for _, n := range g.Nodes {
+		switch l := n.Target.Label; {
+		case !hasPartition && name == l.Name:
+			return fmt.Sprintf("; did you mean %s?", l)
+		case hasPartition && !strings.Contains(partition, "=") && (name == l.String() || name == ":"+l.Name) && len(n.Target.PartitionBy) == 1:
+			return fmt.Sprintf("; did you mean %s@%s=%s?", l, n.Target.PartitionBy[0], partition)
+		}
+	}
+	return ""
 }
 
 // selectTarget finds the one target that an argument names, with the partitions that it gives.

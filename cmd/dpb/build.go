@@ -27,7 +27,7 @@ func (a *app) buildCmd() *cobra.Command {
 		Short: "Bring targets, and all that they need, to fresh",
 		Long: `Bring targets, and all that they need, to fresh. Runs exactly the jobs for whose key there is no result yet; a job that gives the same
 result as before does not make what depends on it run. Without a pattern it builds everything.` +
-			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal, exitInterrupted),
+			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocked, exitLocal, exitInterrupted, exitTerminated),
 		Example:           "  dpb build //...\n  dpb build //reports:royalties@month=2017-06\n  dpb build :plays --partition day=2017-06-01..2017-06-07 -j 4 -k",
 		ValidArgsFunction: a.completeLabels,
 		RunE:              func(c *cobra.Command, args []string) error { return a.build(c, args, f) },
@@ -44,7 +44,7 @@ result as before does not make what depends on it run. Without a pattern it buil
 }
 
 func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
-	if f.jobs < 0 {
+	if f.jobs < 1 && c.Flags().Changed("jobs") {
 		return usagef("-j %d: want a positive number", f.jobs)
 	}
 	return a.withSession(f.dryRun, func(s *run.Session) error {
@@ -84,7 +84,7 @@ func (a *app) events(f buildFlags) (run.Events, func() error, error) {
 	if f.profile == "" {
 		return events, finish, nil
 	}
-	file, err := os.Create(f.profile)
+	file, err := os.Create(a.argPath(f.profile))
 	if err != nil {
 		return nil, nil, usagef("--profile: %w", err)
 	}

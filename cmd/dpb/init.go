@@ -28,7 +28,7 @@ func (a *app) initCmd() *cobra.Command {
 				return err
 			}
 			if len(args) == 1 {
-				dir = filepath.Join(dir, args[0])
+				dir = a.fromStart(dir, args[0])
 			}
 			return a.init(dir)
 		}}
@@ -62,13 +62,17 @@ func (a *app) init(dir string) error {
 		}
 		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) {
-			fmt.Fprintf(a.stderr, "kept %s, which is there already\n", name)
+			advice := ""
+			if name == ".gitignore" {
+				advice = "; add /.dpb/ and /dpb-out/ to it"
+			}
+			fmt.Fprintf(a.stderr, "kept %s, which is there already%s\n", shortPath(to), advice)
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "wrote %s\n", name)
+		fmt.Fprintf(a.stdout, "wrote %s\n", shortPath(to))
 		_, err = f.Write(b)
 		return errors.Join(err, f.Close())
 	})

@@ -267,6 +267,9 @@ func (a *app) workspaceFiles(args []string) ([]string, error) {
 
 // changedSince lists files that differ from a revision, also new ones, by path from the workspace's root.
 func changedSince(root, revision string) ([]string, error) {
+	if err := exec.Command("git", "-C", root, "rev-parse", "--git-dir").Run(); err != nil {
+		return nil, usagef("--since needs a git checkout, and %s is in none", root)
+	}
 	var out []string
 	for _, args := range [][]string{
 		{"diff", "--name-only", "--relative", "--no-renames", "-z", revision, "--"},
@@ -276,7 +279,7 @@ func changedSince(root, revision string) ([]string, error) {
 		if err != nil {
 			text := err.Error()
 			if e, ok := err.(*exec.ExitError); ok {
-				text = strings.TrimSpace(string(e.Stderr))
+				text, _, _ = strings.Cut(strings.TrimSpace(string(e.Stderr)), "\n")
 			}
 			return nil, usagef("--since %s: git says: %s", revision, text)
 		}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/spf13/cobra"
 )
@@ -56,7 +58,10 @@ func (a *app) exportCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err = s.Export(c.Context(), v, args[1]); errors.Is(err, fs.ErrExist) {
+				if p, err := engine.ParsePattern(args[0], a.pkg()); err == nil && p.Output != "" {
+					v.Outputs = slices.DeleteFunc(v.Outputs, func(o engine.VersionOutput) bool { return o.Name != p.Output })
+				}
+				if err = s.Export(c.Context(), v, a.argPath(args[1])); errors.Is(err, fs.ErrExist) {
 					return usagef("%s is there already; name a new directory", args[1])
 				}
 				return err
@@ -85,7 +90,7 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 		return engine.Version{}, err
 	}
 	if len(sel.Partitions) != 1 {
-		return engine.Version{}, usagef("%s means %s; name one with @", name, plural(len(sel.Partitions), "partition"))
+		return engine.Version{}, usagef("%s means %s; name one, such as %s", name, plural(len(sel.Partitions), "partition"), newest(sel))
 	}
 	label, partition := sel.Node.Target.Label, sel.Node.Set.Text(sel.Partitions[0])
 	if prefix != "" {
@@ -102,6 +107,14 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 }
 
 // versionByID finds a version by the first characters of its id, among those of an action or, with a zero label, of the whole workspace.
+// newest is the newest of the selected partitions.
+func newest(sel graph.Selected) string {
+	if len(sel.Partitions) == 0 {
+		return "one that has ended"
+	}
+	return at(sel.Node.Target.Label, sel.Node.Set.Text(sel.Partitions[len(sel.Partitions)-1]))
+}
+
 func versionByID(s *run.Session, arg, prefix string, label engine.Label, partition string) (engine.Version, error) {
 	if len(prefix) < 4 {
 		return engine.Version{}, usagef("%s: give at least four characters of the version's id", arg)

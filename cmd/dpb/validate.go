@@ -80,10 +80,11 @@ func (a *app) columnsCmd() *cobra.Command {
 all the same: what the next file holds, nobody can tell.` + exits(exitOK, exitUsage, exitLocal),
 		Example: "  dpb columns raw/2017-06-01.csv", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := os.Stat(args[0]); err != nil {
-				return usagef("%w", err)
+			file := a.argPath(args[0])
+			if info, err := os.Stat(file); err != nil || info.IsDir() {
+				return usagef("%s is no file", args[0])
 			}
-			columns, err := duckdb.Columns(c.Context(), args[0])
+			columns, err := duckdb.Columns(c.Context(), file)
 			if err != nil {
 				return usagef("%s: %w", args[0], err)
 			}

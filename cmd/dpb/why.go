@@ -62,6 +62,9 @@ func interesting(d *plan.Decider, sel graph.Selected) int {
 
 func (a *app) printCause(c *run.Cause, depth int) {
 	indent := strings.Repeat("  ", depth)
+	if c.Skipped > 0 {
+		fmt.Fprintf(a.stdout, "%s… %s of %s, each changed by the one before it\n", indent, plural(c.Skipped, "more partition"), c.Label)
+	}
 	head := indent + at(c.Label, c.Partition)
 	if c.State != "" {
 		head += " is " + paint(c.State)
@@ -79,6 +82,9 @@ func (a *app) printCause(c *run.Cause, depth int) {
 	}
 	for _, from := range c.From {
 		a.printCause(from, depth+1)
+	}
+	if c.More > 0 {
+		fmt.Fprintf(a.stdout, "%s  … and %s that changed\n", indent, plural(c.More, "more input"))
 	}
 }
 

@@ -141,7 +141,7 @@ func TestCollect(t *testing.T) {
 	for _, c := range []struct{ outputs, script, want string }{
 		{"out.csv", "echo 1 > $DPB_OUTPUT_OUT", "out: out.csv"},
 		{"deep/er/out.csv", "echo 1 > $DPB_OUTPUT_DEEP", "deep: out.csv"},
-		{"out.csv", "true", "error: output out: the job did not write out.csv"},
+		{"out.csv", "true", "error: output out: the job did not write out.csv: its place is output.out, or $DPB_OUTPUT_OUT"},
 		{"out.csv", "mkdir $DPB_OUTPUT_OUT", "error: output out: out.csv is not a regular file"},
 		{"out.csv", "ln -s /etc/passwd $DPB_OUTPUT_OUT", "error: output out: out.csv is not a regular file"},
 		{"out.csv", "touch $DPB_OUTPUT_OUT; cd ../../../out; touch b; mkdir -p c/d; touch c/d/e", "error: the job wrote files that no output declares: b, c; declare an output for them, or write them to $TMPDIR"},
@@ -149,7 +149,7 @@ func TestCollect(t *testing.T) {
 		{"out.csv", "touch $DPB_OUTPUT_OUT $TMPDIR/y", "out: out.csv"},
 		{"f/", "cd $DPB_OUTPUT_F; mkdir -p a/b empty; touch a/b/c d", "f: a/b/c d empty"},
 		{"f/", "true", "error: output f: the job wrote nothing into f"},
-		{"f/", "rmdir $DPB_OUTPUT_F", "error: output f: the job did not write f"},
+		{"f/", "rmdir $DPB_OUTPUT_F", "error: output f: the job did not write f: its place is output.f, or $DPB_OUTPUT_F"},
 		{"f/", "ln -s /etc $DPB_OUTPUT_F/l", `error: output f: link "l" leads to "/etc": only relative links that stay inside the output are kept`},
 		{"f/", "rmdir $DPB_OUTPUT_F; ln -s /etc $DPB_OUTPUT_F", "error: output f: the job wrote nothing into f"},
 		{"f/", "mkfifo $DPB_OUTPUT_F/p", "error: output f: p is neither a file, a directory nor a link"},
@@ -276,15 +276,19 @@ func TestProgramFromCode(t *testing.T) {
 func TestProgramsThatDoNotStart(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"./bin/none": "./bin/none could not be started: no such file or directory",
-		"./bin/text": "./bin/text could not be started: permission denied",
+		"./bin/none": "./bin/none could not be started: no such file or directory; it must be in code, and the interpreter that its first line names must be installed",
+		"./bin/text": "./bin/text could not be started: permission denied; make it executable, or name its interpreter as the program",
 		"surprise":   "program surprise is known only when the job runs: name it in tools",
 	} {
 		b := shell(t, "")
 		b.Target.Command = []engine.Text{{{Literal: name}}}
 		b.Code = []engine.CodeFile{{Path: "team/spam/bin/text", Digest: b.digest("x")}}
 		b.stage()
-		if _, err := Run(t.Context(), b.Job); err == nil || err.Error() != want {
+		o, err := Run(t.Context(), b.Job)
+		if err == nil {
+			err = o.Err() // a program that can't be started is the job's failure
+		}
+		if err == nil || err.Error() != want {
 			t.Errorf("%s: %v; want %s", name, err, want)
 		}
 	}

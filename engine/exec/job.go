@@ -166,7 +166,7 @@ func collect(ctx context.Context, store *disk.Store, j *Job, o *engine.Output) (
 	info, err := os.Lstat(at)
 	switch {
 	case err != nil:
-		return cache.Tree{}, fmt.Errorf("the job did not write %s", pathInOutputs(o))
+		return cache.Tree{}, fmt.Errorf("the job did not write %s: its place is output.%s, or $DPB_OUTPUT_%s", pathInOutputs(o), o.Name, strings.ToUpper(o.Name))
 	case o.Shape == engine.OneFile:
 		if !info.Mode().IsRegular() {
 			return cache.Tree{}, fmt.Errorf("%s is not a regular file", pathInOutputs(o))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -57,7 +58,7 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 	cmd.SysProcAttr = attributes()
 	ended, err := start(cmd)
 	if err != nil {
-		return o, fmt.Errorf("%s could not be started: %w", cmd.Args[0], unwrapPath(err))
+		return o, notStarted(&o, cmd.Args[0], unwrapPath(err))
 	}
 	reason := watch(ctx, j, cmd.Process.Pid, ended)
 	// Whatever the job left running must not write any more.
@@ -88,6 +89,19 @@ func start(cmd *exec.Cmd) (<-chan error, error) {
 		}
 	}()
 	return ended, <-started
+}
+
+// notStarted is the job's failure if its program is to blame, else the machine's.
+func notStarted(o *Outcome, program string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		o.failure = fmt.Sprintf("%s could not be started: %v; make it executable, or name its interpreter as the program", program, err)
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOEXEC):
+		o.failure = fmt.Sprintf("%s could not be started: %v; it must be in code, and the interpreter that its first line names must be installed", program, err)
+	default:
+		return fmt.Errorf("%s could not be started: %w", program, err)
+	}
+	return nil
 }
 
 // watch waits for the end of the job, and ends it if it has to. It returns why it had to.

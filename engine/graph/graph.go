@@ -158,6 +158,10 @@ func (r *resolver) set(spans []span) (*Set, error) {
 func (r *resolver) resolveInputs(n *Node) {
 	for k, in := range n.Target.Inputs {
 		if in.From.Label.IsZero() {
+			if n.Target.Kind == engine.SQL {
+				format, _ := engine.FormatOf(in.Files[len(in.Files)-1].Literal)
+				r.checkReadable(n, in, format, "these files", false)
+			}
 			continue
 		}
 		from := r.find(n, in.From.Label, in.Range)
@@ -178,9 +182,30 @@ func (r *resolver) resolveInputs(n *Node) {
 			r.problem(*p)
 			continue
 		}
+		if n.Target.Kind == engine.SQL {
+			typed := output.Columns != nil || from.Target.Kind == engine.SQL && from != n
+			r.checkReadable(n, in, output.Format, from.Target.Label.String(), typed)
+		}
 		n.Edges[k] = e
 		from.Consumers = append(from.Consumers, e)
 	}
+}
+
+// checkReadable makes sure that SQL can read an input: a table whose types are known.
+func (r *resolver) checkReadable(n *Node, in *engine.Input, format engine.Format, what string, typed bool) {
+	p := engine.Problem{Range: in.Range, Context: n.Target.Range}
+	switch {
+	case format == engine.Opaque:
+		p.Summary = fmt.Sprintf("SQL can't read %s: the ending of the files is that of no table", what)
+		p.Hint = "tables are .parquet, .csv and .ndjson, the last two also with .gz or .zst"
+	case format != engine.Parquet && in.Columns == nil && !typed:
+		p.Summary = fmt.Sprintf("SQL needs the types of the columns of %s", what)
+		p.Detail = fmt.Sprintf("Files of %s don't hold them, and they are never taken from a sample.", format)
+		p.Hint = `declare columns = { ... } where the data is made, or on the input; dpb columns FILE prints them for a file`
+	default:
+		return
+	}
+	r.problem(p)
 }
 
 // find looks a label up for a consumer, which must be allowed to see it.

@@ -17,7 +17,7 @@ func workspace(t testing.TB, text string) *engine.Workspace {
 	for k, line := range strings.Split(strings.TrimSpace(text), "\n") {
 		head, reads, _ := strings.Cut(strings.TrimSpace(line), " <- ")
 		name, by, _ := strings.Cut(head, " by ")
-		x := &engine.Target{Label: parse(t, name).Label, Kind: engine.SQL, PartitionBy: strings.Fields(by), Range: at(k + 1)}
+		x := &engine.Target{Label: parse(t, name).Label, Kind: engine.Command, PartitionBy: strings.Fields(by), Range: at(k + 1)}
 		if strings.HasPrefix(x.Label.Name, "raw") {
 			x.Kind = engine.Source
 		}

@@ -96,7 +96,7 @@ func parseDimension(s string) *engine.Dimension {
 
 // parseTarget reads "day country from 2017-06-03 to 2017-06-05".
 func parseTarget(name, s string) *engine.Target {
-	x := &engine.Target{Label: engine.Label{Name: name}, Kind: engine.SQL, Outputs: []*engine.Output{{Name: name}}}
+	x := &engine.Target{Label: engine.Label{Name: name}, Kind: engine.Command, Outputs: []*engine.Output{{Name: name}}}
 	f := strings.Fields(s)
 	for k := 0; k < len(f); k++ {
 		switch f[k] {

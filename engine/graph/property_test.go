@@ -27,7 +27,7 @@ func randomDimensions(r *rand.Rand) []*engine.Dimension {
 }
 
 func randomTarget(r *rand.Rand, name string) *engine.Target {
-	t := &engine.Target{Label: engine.Label{Name: name}, Kind: engine.SQL, Outputs: []*engine.Output{{Name: name}}}
+	t := &engine.Target{Label: engine.Label{Name: name}, Kind: engine.Command, Outputs: []*engine.Output{{Name: name}}}
 	if r.IntN(5) > 0 {
 		t.PartitionBy = append(t.PartitionBy, (engine.Hour + engine.Unit(r.IntN(6))).String())
 	}
@@ -149,7 +149,7 @@ func TestLargeSetsStaySmall(t *testing.T) {
 	dims := []*engine.Dimension{{Name: "hour", Unit: engine.Hour, Start: "1900-01-01T00", End: "2014-01-29T15"}}
 	var targets []*engine.Target
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		targets = append(targets, &engine.Target{Label: engine.Label{Name: name}, Kind: engine.SQL, PartitionBy: []string{"hour"}, Outputs: []*engine.Output{{Name: name}}})
+		targets = append(targets, &engine.Target{Label: engine.Label{Name: name}, Kind: engine.Command, PartitionBy: []string{"hour"}, Outputs: []*engine.Output{{Name: name}}})
 		for _, from := range targets {
 			in := &engine.Input{Name: from.Label.Name, From: engine.Ref{Label: from.Label}, Window: &engine.Window{FromStart: true, To: -1}}
 			targets[len(targets)-1].Inputs = append(targets[len(targets)-1].Inputs, in)

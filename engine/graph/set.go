@@ -324,6 +324,9 @@ func (sp span) describe() string {
 	case sp.dimension.Unit == engine.NoUnit && len(texts) <= 10:
 		return "its values are " + strings.Join(texts, ", ")
 	}
+	if len(texts) == 1 {
+		return "its one value is " + texts[0]
+	}
 	return fmt.Sprintf("its %d values run from %s to %s", len(texts), texts[0], texts[len(texts)-1])
 }
 

@@ -56,6 +56,9 @@ func (s *Session) CopyLog(ctx context.Context, w io.Writer, n *graph.Node, i int
 	if len(runs) == 0 {
 		return fmt.Errorf("%s: no job has run yet", at(n.Target.Label, n.Set.Text(i)))
 	}
+	if runs[0].Failure != "" {
+		fmt.Fprintf(w, "failed: %s\n", runs[0].Failure)
+	}
 	if runs[0].Log.IsZero() {
 		return nil // it wrote none
 	}

@@ -15,9 +15,10 @@ import (
 
 // Change is one entry of a key that differs between two actions' keys.
 type Change struct {
-	Part     string `json:"part"` // "target", "partition", "input plays", "source"
-	Name     string `json:"name"` // of the entry: "code spam/classify.py", "@day=2017-06-15"
-	Old, New string // "" where the entry was added or is gone; many entries of one name are joined
+	Part string `json:"part"`          // "target", "partition", "input plays", "source"
+	Name string `json:"name"`          // of the entry: "code spam/classify.py", "@day=2017-06-15"
+	Old  string `json:"old,omitempty"` // "" where the entry was added or is gone; many entries of one name are joined
+	New  string `json:"new,omitempty"` // likewise
 }
 
 // section is a part of a key with its entries in order.
@@ -98,6 +99,31 @@ type Cause struct {
 	Text      string       `json:"text"` // one line
 	Changes   []Change     `json:"changes,omitempty"`
 	From      []*Cause     `json:"from,omitempty"`
+	More      int          `json:"more,omitempty"`    // changed inputs that are not followed up
+	Skipped   int          `json:"skipped,omitempty"` // partitions of the same target left out before this one, each changed by the one before it
+}
+
+// collapse leaves out all but the ends of a chain of partitions of one target, each of which reads the one before.
+func (c *Cause) collapse() {
+	for k, child := range c.From {
+		last := child
+		for next := last.own(); child.Target == c.Target && next != nil; next = last.own() {
+			next.Skipped = last.Skipped + 1
+			last = next
+		}
+		c.From[k] = last
+		last.collapse()
+	}
+}
+
+// own is the cause that lies in another partition of the same target, if there is one.
+func (c *Cause) own() *Cause {
+	for _, from := range c.From {
+		if from.Target == c.Target {
+			return from
+		}
+	}
+	return nil
 }
 
 // explainer asks for the causes of one action; no action is explained twice.
@@ -110,7 +136,12 @@ type explainer struct {
 // Why explains the state of an action, back to the root causes. d comes from Status. Of a fresh one it tells why it was last built.
 func (s *Session) Why(d *plan.Decider, n *graph.Node, i int) (*Cause, error) {
 	e := &explainer{s, d, map[graph.ActionID]bool{}}
-	return e.state(n, i)
+	c, err := e.state(n, i)
+	if err != nil {
+		return nil, err
+	}
+	c.collapse()
+	return c, nil
 }
 
 func (e *explainer) cause(n *graph.Node, i int) *Cause {
@@ -292,7 +323,11 @@ func (e *explainer) inputs(c *Cause, n *graph.Node) error {
 	for _, ch := range c.Changes {
 		partition, isPartition := strings.CutPrefix(ch.Name, "@")
 		name, isInput := strings.CutPrefix(ch.Part, "input ")
-		if !isInput || !isPartition || followed[name] == maxInputs {
+		if !isInput || !isPartition {
+			continue
+		}
+		if followed[name] == maxInputs {
+			c.More++
 			continue
 		}
 		k := slices.IndexFunc(n.Target.Inputs, func(in *engine.Input) bool { return in.Name == name })

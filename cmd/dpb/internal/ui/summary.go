@@ -24,13 +24,17 @@ func (p printer) headline(s run.Summary) string {
 	took := Duration(s.Wall)
 	if s.Interrupted {
 		line := p.yellow.Sprint("interrupted") + " after " + took + ": " + p.counts(s.Counts)
-		if left := s.Queued + s.Running; left > 0 {
+		if left := left(s.Counts); left > 0 {
 			line += ", " + Count(int64(left)) + " left to do"
 		}
 		return line
 	}
 	if s.Ran+s.Failed+s.Blocked+len(s.Failures) > 0 {
-		return p.counts(s.Counts) + ", in " + took
+		line := p.counts(s.Counts) + ", in " + took
+		if left := left(s.Counts); left > 0 {
+			line += "; stopped at the first failure, " + Count(int64(left)) + " not started: -k goes on"
+		}
+		return line
 	}
 	line := "nothing to do"
 	switch s.UpToDate {
@@ -45,6 +49,9 @@ func (p printer) headline(s run.Summary) string {
 	}
 	return line + p.faint.Sprint(" ("+took+")")
 }
+
+// left counts the actions that the build did not come to.
+func left(c run.Counts) int { return c.Total - c.UpToDate - c.Ran - c.Failed - c.Blocked }
 
 func (p printer) counts(c run.Counts) string {
 	parts := []string{p.green.Sprint("ran") + " " + plural(c.Ran, "job")}
@@ -137,6 +144,9 @@ func byCause(failures []run.Failure) []cause {
 	index := map[key]int{}
 	for _, f := range failures {
 		k := key{f.Label, f.State, f.Reason, f.Owner}
+		if f.State == engine.MissingState {
+			k.reason = "" // each names its own file
+		}
 		i, ok := index[k]
 		if !ok {
 			index[k] = len(causes)

@@ -167,7 +167,7 @@ func TestHeadline(t *testing.T) {
 		{run.Summary{Wall: time.Second}, "nothing to do (1 s)"},
 		{run.Summary{Counts: run.Counts{Ran: 42, UpToDate: 982, Same: 3}, Wall: 12300 * time.Millisecond},
 			"ran 42 jobs, 982 up to date, 3 with the same result, in 12.3 s"},
-		{run.Summary{Counts: run.Counts{Ran: 1, Queued: 3}, Wall: time.Minute, Interrupted: true},
+		{run.Summary{Counts: run.Counts{Total: 4, Ran: 1, Queued: 3}, Wall: time.Minute, Interrupted: true},
 			"interrupted after 1 min: ran 1 job, 3 left to do"},
 		{run.Summary{Counts: run.Counts{UpToDate: 2, Blocked: 1}, Wall: time.Second}, "ran 0 jobs, 2 up to date, 1 blocked, in 1 s"},
 	} {
