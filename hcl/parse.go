@@ -21,18 +21,24 @@ const (
 
 // read returns the text of the file at rel and keeps it for snippets, or reports why it can't.
 func (d *decoder) read(rel string) ([]byte, error) {
-	name := filepath.Join(d.shared.root, filepath.FromSlash(rel))
-	info, err := os.Stat(name)
-	if err == nil && info.IsDir() {
-		return nil, fmt.Errorf("it is a folder")
+	root, err := os.OpenRoot(d.shared.root) // follows no link that leads out of the workspace
+	if err != nil {
+		return nil, fmt.Errorf("%s", cause(err))
 	}
-	if err == nil && info.Size() > maxFile {
+	defer root.Close()
+	name := filepath.FromSlash(rel)
+	info, err := root.Stat(name)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s", cause(err))
+	case info.IsDir():
+		return nil, fmt.Errorf("it is a folder")
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("it is no regular file")
+	case info.Size() > maxFile:
 		return nil, fmt.Errorf("it has %d bytes, more than the %d that dpb reads", info.Size(), maxFile)
 	}
-	var src []byte
-	if err == nil {
-		src, err = os.ReadFile(name)
-	}
+	src, err := root.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s", cause(err))
 	}

@@ -204,6 +204,7 @@ type localDecls struct {
 	from  map[string]*block
 	busy  map[string]bool
 	path  []string // what is being computed, for cycles
+	sizes map[string]int
 }
 
 func (d *localDecls) compute(name string) {
@@ -227,11 +228,48 @@ func (d *localDecls) compute(name string) {
 	}
 	c := d.from[name]
 	locals[name] = cty.NilVal
+	if d.size(name) > maxLocal {
+		c.report(d.attrs[name].NameRange, "", "local %q is too large", name).Detail = "It repeats other locals too often."
+		return
+	}
 	if vars, ok := c.resolve(a.Expr, "locals"); ok {
 		if v, ok := c.eval(a.Expr, vars); ok && v.IsWhollyKnown() {
 			locals[name] = v
 		}
 	}
+}
+
+// maxLocal bounds what locals can grow to by naming each other, in bytes of the text that they would be.
+const maxLocal = 16 << 20
+
+// size estimates how large a local can be, from the sizes of those that it names.
+func (d *localDecls) size(name string) int {
+	if n, ok := d.sizes[name]; ok {
+		return n
+	}
+	e := d.attrs[name].Expr
+	sum, product := e.Range().End.Byte-e.Range().Start.Byte, 1
+	for _, t := range e.Variables() {
+		if need, _, ok := second(t); ok && t.RootName() == "local" && d.attrs[need] != nil {
+			n := d.sizes[need]
+			sum, product = min(sum+n, 2*maxLocal), min(product*max(1, n), 2*maxLocal)
+		}
+	}
+	loops := false
+	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
+		if _, ok := n.(*hclsyntax.ForExpr); ok {
+			loops = true
+		}
+		return nil
+	})
+	if loops {
+		sum = max(sum, product)
+	}
+	if d.sizes == nil {
+		d.sizes = map[string]int{}
+	}
+	d.sizes[name] = sum
+	return sum
 }
 
 // cycle reports that name needs itself, once for all locals of the circle.

@@ -70,6 +70,9 @@ func (w *walker) report(file, summary, hint string) {
 // cause is an error of the os package without its path, which may be the machine's.
 func cause(err error) string {
 	if e, ok := err.(*fs.PathError); ok {
+		if strings.Contains(e.Err.Error(), "escapes") { // os.Root has no error to compare with
+			return "it is a link that leads out of the workspace"
+		}
 		return e.Err.Error()
 	}
 	return err.Error()

@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
@@ -54,6 +57,9 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		}
 		if f.dryRun {
 			return a.dryRun(c.Context(), s, selected)
+		}
+		if note := unenforced(s.Graph.Workspace); note != "" && !a.json && a.progress != string(ui.Quiet) {
+			fmt.Fprintln(a.stderr, note)
 		}
 		ctx, kill, caught, stop := interruptible()
 		defer stop()
@@ -136,4 +142,47 @@ func printWould(a *app, list []would, runs, might int) error {
 		fmt.Fprintf(a.stderr, "%s to run, and at most %d more, which depend on what these give\n", plural(runs, "job"), might)
 	}
 	return nil
+}
+
+// unenforced names what the workspace's files ask for and this dpb does not do yet.
+func unenforced(ws *engine.Workspace) string {
+	var targets []string
+	words := map[string]bool{}
+	for _, t := range ws.Targets {
+		found := rulesOf(t)
+		for _, w := range found {
+			words[w] = true
+		}
+		if found != nil {
+			targets = append(targets, t.Label.String())
+		}
+	}
+	switch len(targets) {
+	case 0:
+		return ""
+	case 1:
+	default:
+		targets[0] += fmt.Sprintf(" and %d more", len(targets)-1)
+	}
+	return fmt.Sprintf("note: %s are checked for mistakes and not enforced yet (%s)", strings.Join(slices.Sorted(maps.Keys(words)), ", "), targets[0])
+}
+
+func rulesOf(t *engine.Target) (words []string) {
+	add := func(word string, used bool) {
+		if used {
+			words = append(words, word)
+		}
+	}
+	add("freeze", t.Freeze != "")
+	for _, in := range t.Inputs {
+		add("expect", in.Expects != nil)
+		add("waive", in.Waive != nil)
+	}
+	for _, o := range t.Outputs {
+		add("expect", o.Expects != nil)
+		add("reject", o.Rejects != nil)
+		add("key", o.Key != nil)
+		add("references", o.References != nil)
+	}
+	return words
 }

@@ -299,6 +299,9 @@ func (silent) Done(Summary)          {}
 // TestRandomPipelines holds the promise of the whole engine: after any edits and returns to earlier states, an incremental build has the trees of
 // a clean one, it runs exactly the jobs whose keys nobody has built yet, and the next build runs none.
 func TestRandomPipelines(t *testing.T) {
+	if testing.Short() {
+		*seeds = min(*seeds, 20)
+	}
 	for seed := range uint64(*seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@ var valueNames = set(`current_catalog current_date current_role current_schema c
 	session_user user`)
 
 // tableFunctions may stand in FROM.
-var tableFunctions = set(`range generate_series unnest repeat repeat_row json_each json_tree generate_subscripts regexp_split_to_table`)
+var tableFunctions = set(`range generate_series unnest repeat repeat_row json_each json_tree`)
 
 // syntaxFunctions are made by the parser and stand in no catalog.
 var syntaxFunctions = set(`unnest unlist grouping grouping_id row struct_pack struct_extract_at error`)

@@ -180,7 +180,7 @@ type (
 
 func (s scope) with(name string) scope {
 	out := maps.Clone(s)
-	out[strings.ToLower(name)] = true
+	out[fold(name)] = true
 	return out
 }
 
@@ -259,11 +259,7 @@ func (g *gate) ctes(n object, s scope) scope {
 	for _, entry := range list {
 		e, _ := entry.(object)
 		name, value := text(e, "key"), dig(e, "value")
-		inner := s
-		if query, _ := dig(e, "value", "query", "node").(object); query != nil && text(query, "type") == "RECURSIVE_CTE_NODE" {
-			inner = s.with(name)
-		}
-		g.walk(value, inner)
+		g.walk(value, s)
 		s = s.with(name)
 	}
 	return s
@@ -302,21 +298,49 @@ func (g *gate) visit(n object, s scope) (done bool) {
 		}
 	case "SELECT_NODE":
 		g.selectNode(n)
-	case "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE":
+	case "SET_OPERATION_NODE":
 		g.modifiers(n, nil)
-		g.report.Serial = g.report.Serial || len(list(n, "key_targets")) > 0
+	case "RECURSIVE_CTE_NODE":
+		g.recursive(n, s)
+		return true
 	default:
 		g.expression(n)
 	}
 	return false
 }
 
+// recursive walks a recursive WITH table, of which only the second half sees itself: in the first, its name is that of an input.
+func (g *gate) recursive(n object, s scope) {
+	g.modifiers(n, nil)
+	g.report.Serial = g.report.Serial || len(list(n, "key_targets")) > 0
+	for _, key := range slices.Sorted(maps.Keys(n)) {
+		switch key {
+		case "cte_map":
+		case "right":
+			g.walk(n[key], s.with(text(n, "cte_name")))
+		default:
+			g.walk(n[key], s)
+		}
+	}
+}
+
+// fold is how the engine compares names: without case, but for letters outside of ASCII.
+func fold(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
 // table refuses a table that is neither an input nor a WITH table: the engine would look for a file or for one of its own tables.
 func (g *gate) table(n object, s scope) {
 	name := text(n, "table_name")
 	schema, catalog := text(n, "schema_name"), text(n, "catalog_name")
-	same := func(input string) bool { return strings.EqualFold(input, name) }
-	with := s[strings.ToLower(name)]
+	same := func(input string) bool { return fold(input) == fold(name) }
+	with := s[fold(name)]
 	known := with || slices.ContainsFunc(g.names.Inputs, same)
 	at := g.place(n)
 	switch {
@@ -351,7 +375,7 @@ func (g *gate) inputHint(name string) string {
 
 func (g *gate) tableFunction(n object, s scope) (done bool) {
 	call, _ := n["function"].(object)
-	name := strings.ToLower(text(call, "function_name"))
+	name := fold(text(call, "function_name"))
 	if call == nil || text(call, "type") != "FUNCTION" {
 		g.refuse(n, "this table function is not allowed", hintState)
 		return false
@@ -394,6 +418,9 @@ func (g *gate) expression(n object) {
 	case "COLUMN_REF":
 		g.column(n)
 	case "POSITIONAL_REFERENCE":
+		if g.place(n).Text != "#" && !slices.ContainsFunc(g.tokens, func(t Token) bool { return strings.HasPrefix(t.Text, "#") }) {
+			return // the parser made it, of ARRAY(SELECT ...)
+		}
 		g.refuse(n, "a column can't be named by its position", "write its name")
 	case "COLLATE":
 		g.report.Serial = true // texts that differ may count as equal, and which one is shown depends on the order
@@ -406,14 +433,14 @@ func (g *gate) column(n object) {
 		return
 	}
 	name, _ := names[0].(string)
-	if lower := strings.ToLower(name); valueNames[lower] {
+	if lower := fold(name); valueNames[lower] {
 		hint, _ := refusal(lower, g.names.Functions)
 		g.refuse(n, lower+" is not allowed: it differs from run to run", hint+"; a column of that name needs its table before it, as in t."+lower)
 	}
 }
 
 func (g *gate) call(n object) {
-	name := strings.ToLower(text(n, "function_name"))
+	name := fold(text(n, "function_name"))
 	if !g.allowed(n, name) {
 		return
 	}
@@ -497,7 +524,7 @@ func (g *gate) listAggregate(n object, children []any) {
 		g.refuse(n, "the aggregate must be named by a text in quotes", "write it like list_aggregate(l, 'sum')")
 		return
 	}
-	if hint, no := refusal(strings.ToLower(name), g.names.Functions); no {
+	if hint, no := refusal(fold(name), g.names.Functions); no {
 		g.refuse(n, fmt.Sprintf("%s is not allowed: %s", name, because(hint)), hint)
 	}
 }

@@ -175,7 +175,7 @@ func (s *scanner) skipBlock() error {
 func spaceLen(text string) int {
 	r, n := utf8.DecodeRuneInString(text)
 	switch {
-	case r == ' ' || r >= '\t' && r <= '\r':
+	case r == ' ' || r >= '\t' && r <= '\r' && r != '\v': // as the engine's scanner has it
 		return n
 	case r == 0xA0 || r >= 0x2000 && r <= 0x200D || r == 0x202F || r == 0x205F || r == 0x2060 || r == 0x3000 || r == 0xFEFF:
 		return n

@@ -91,13 +91,13 @@ func (p printer) failed(j run.Job, o run.Outcome) []string {
 		lines = append(lines, p.faint.Sprint("  | ")+clean(t))
 	}
 	if o.Log != "" {
-		lines = append(lines, "  log: "+o.Log)
+		lines = append(lines, "  log: "+clean(o.Log))
 	}
 	return lines
 }
 
 func (p printer) problem(pr engine.Problem) []string {
-	place := pr.Range.File
+	place := clean(pr.Range.File)
 	if start := pr.Range.Start; place != "" && start.Line > 0 {
 		place += fmt.Sprintf(":%d:%d", start.Line, start.Column)
 	}
