@@ -39,7 +39,7 @@ type app struct {
 	sources hcl.Sources // of the workspace, for snippets
 }
 
-func (a *app) root_() *cobra.Command {
+func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "dpb",
 		Version: version,

@@ -26,7 +26,7 @@ func dpb(args []string) (code int) {
 		}
 	}()
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, caught: func() os.Signal { return nil }}
-	cmd := a.root_()
+	cmd := a.command()
 	cmd.SetArgs(subtractions(args))
 	err := cmd.ExecuteContext(context.Background())
 	return a.exit(err, a.caught())

@@ -134,6 +134,7 @@ func (s *Session) seed(d *plan.Decider) error {
 	}
 	s.retired = nil
 	clear(s.current)
+	guesses := make([]int, len(s.Graph.Nodes))
 	nodes := map[engine.Label]*graph.Node{}
 	for _, n := range s.Graph.Nodes {
 		nodes[n.Target.Label] = n
@@ -144,7 +145,7 @@ func (s *Session) seed(d *plan.Decider) error {
 			s.retired = append(s.retired, c)
 			return nil
 		}
-		i, ok := n.Set.IndexText(c.Partition)
+		i, ok := next(n.Set, &guesses[n.Index], c.Partition)
 		switch {
 		case !ok:
 			s.retired = append(s.retired, c)
@@ -161,6 +162,19 @@ func (s *Session) seed(d *plan.Decider) error {
 		d.Seed(n, i, c.Key, c.Outputs)
 		return nil
 	})
+}
+
+// next finds a partition by its text. Pointers come in order, so it is mostly the one after the last.
+func next(set *graph.Set, guess *int, text string) (int, bool) {
+	if *guess < set.Len() && set.Text(*guess) == text {
+		*guess++
+		return *guess - 1, true
+	}
+	i, ok := set.IndexText(text)
+	if ok {
+		*guess = i + 1
+	}
+	return i, ok
 }
 
 // Status decides the selected actions, and what they need, without changing anything.
