@@ -91,25 +91,44 @@ func (a *app) somepathCmd() *cobra.Command {
 	return c
 }
 
-func (a *app) inputsCmd() *cobra.Command {
-	c := &cobra.Command{Use: "inputs PATTERN...", Short: "List what targets read: labels, files of code, globs",
-		Long:    "List what targets read: labels, with the partitions in words; files of SQL; globs of code and data." + exits(exitOK, exitUsage),
-		Example: "  dpb query inputs //reports:royalties", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeLabels,
+// listCmd prints lines of each selected target.
+func (a *app) listCmd(use, short, long, example string, lines func(graph.Selected) []string) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Long: long + exits(exitOK, exitUsage), Example: example, Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeLabels,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.withGraph(func(g *graph.Graph) error {
 				selected, err := a.selectPatterns(g, args, nil)
 				if err != nil {
 					return err
 				}
-				lines := []string{}
+				all := []string{}
 				for _, s := range selected {
-					lines = append(lines, inputsOf(s.Node)...)
+					all = append(all, lines(s)...)
 				}
-				return a.printList(lines)
+				return a.printList(all)
 			})
 		}}
 	a.jsonFlag(c)
 	return c
+}
+
+func (a *app) inputsCmd() *cobra.Command {
+	return a.listCmd("inputs PATTERN...", "List what targets read: labels, files of code, globs",
+		"List what targets read: labels, with the partitions in words; files of SQL; globs of code and data.", "  dpb query inputs //reports:royalties",
+		func(s graph.Selected) []string { return inputsOf(s.Node) })
+}
+
+func (a *app) outputsCmd() *cobra.Command {
+	return a.listCmd("outputs PATTERN...", "List where the outputs of targets lie below the workspace's root",
+		"List where the outputs of targets lie below the workspace's root, once they are built.", "  dpb query outputs //reports:royalties@month=2017-06",
+		func(s graph.Selected) (lines []string) {
+			for _, i := range s.Partitions {
+				if s.Node.Target.Kind != engine.Source {
+					lines = append(lines, publish.Paths(s.Node.Target, s.Node.Set.Partition(i))...)
+				}
+			}
+			return lines
+		})
 }
 
 func inputsOf(n *graph.Node) []string {
@@ -168,32 +187,6 @@ func anyPartition(t engine.Text) string {
 		}
 	}
 	return b.String()
-}
-
-func (a *app) outputsCmd() *cobra.Command {
-	c := &cobra.Command{Use: "outputs PATTERN...", Short: "List where the outputs of targets lie below the workspace's root",
-		Long:    "List where the outputs of targets lie below the workspace's root, once they are built." + exits(exitOK, exitUsage),
-		Example: "  dpb query outputs //reports:royalties@month=2017-06", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeLabels,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.withGraph(func(g *graph.Graph) error {
-				selected, err := a.selectPatterns(g, args, nil)
-				if err != nil {
-					return err
-				}
-				lines := []string{}
-				for _, s := range selected {
-					if s.Node.Target.Kind == engine.Source {
-						continue
-					}
-					for _, i := range s.Partitions {
-						lines = append(lines, publish.Paths(s.Node.Target, s.Node.Set.Partition(i))...)
-					}
-				}
-				return a.printList(lines)
-			})
-		}}
-	a.jsonFlag(c)
-	return c
 }
 
 func (a *app) affectedCmd() *cobra.Command {
