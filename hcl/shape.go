@@ -55,12 +55,9 @@ func (s *shape) names() []string {
 	return out
 }
 
-// facts is the shape of a fingerprint. Nil columns are not declared, so any may exist; with open also any metric and reject.
+// facts is the shape of a fingerprint. More columns may exist than are declared; with open also any metric and reject.
 func facts(columns []engine.Column, metrics []*engine.Metric, rejects []*engine.Reject, open bool) *shape {
-	column := &shape{kind: record, what: "column", parts: map[string]*shape{}}
-	if columns == nil {
-		column.elem = columnShape(anything)
-	}
+	column := &shape{kind: record, what: "column", parts: map[string]*shape{}, elem: columnShape(anything)}
 	for _, c := range columns {
 		column.parts[c.Name] = columnShape(shapeOfType(c.Type))
 	}

@@ -239,7 +239,7 @@ func (c *checker) steps(s *shape, t hcl.Traversal, path string) *shape {
 			s = s.elem
 		case s.kind == record && isName:
 			part := s.parts[name]
-			if part == nil {
+			if part == nil && engine.Suggest(name, s.names()) == "" { // else a name that is known was meant
 				part = s.elem
 			}
 			if part == nil {
@@ -302,7 +302,7 @@ func (c *checker) unknownRoot(t hcl.Traversal) {
 func (c *checker) index(e *hclsyntax.IndexExpr) *shape {
 	s, key := c.shape(e.Collection), c.shape(e.Key)
 	switch {
-	case s.kind == list && (key.kind == number || key.kind == unknown), s.kind == record && s.elem != nil:
+	case s.kind == list && (key.kind == number || key.kind == unknown), s.kind == record && s.elem != nil && s.what != "column":
 		return s.elem
 	case s.kind == list:
 		c.report(e.Key.Range(), "", "a place in a list is a number, and this is %s", key.kind)
