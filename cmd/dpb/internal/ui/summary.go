@@ -177,6 +177,8 @@ func (p printer) cause(c cause) []string {
 		line += "; owner " + c.Owner
 	}
 	switch {
+	case c.State == engine.MissingState && c.partitions > 1:
+		return []string{line, `  if they come late, write missing = "skip_newer" on the input; if there are no more, give the source or the partition an end`}
 	case c.Log == "":
 		return []string{line}
 	case c.partitions > 1:
