@@ -174,6 +174,7 @@ func rulesOf(t *engine.Target) (words []string) {
 		}
 	}
 	add("freeze", t.Freeze != "")
+	add("due", t.Due != "")
 	for _, in := range t.Inputs {
 		add("expect", in.Expects != nil)
 		add("waive", in.Waive != nil)
@@ -181,6 +182,7 @@ func rulesOf(t *engine.Target) (words []string) {
 	for _, o := range t.Outputs {
 		add("expect", o.Expects != nil)
 		add("reject", o.Rejects != nil)
+		add("metric", o.Metrics != nil)
 		add("key", o.Key != nil)
 		add("references", o.References != nil)
 	}

@@ -28,7 +28,7 @@ const (
 
 // exitText explains the codes in help texts.
 var exitText = map[int]string{
-	exitOK: "done", exitFailed: "a job failed; of fmt --check: a file is to format", exitUsage: "wrong command line or configuration", exitHeld: "held or refused by a contract",
+	exitOK: "done", exitFailed: "a job failed", exitUsage: "wrong command line or configuration", exitHeld: "held or refused by a contract",
 	exitStale: "stale or missing", exitLocked: "another dpb holds a lock for too long", exitLocal: "trouble on this machine, such as a full disk", exitBug: "a bug in dpb", exitInterrupted: "interrupted",
 	exitTerminated: "terminated",
 }

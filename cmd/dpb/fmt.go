@@ -18,7 +18,7 @@ func (a *app) fmtCmd() *cobra.Command {
 	var check bool
 	c := &cobra.Command{Use: "fmt [FILE|DIRECTORY...]", Short: "Bring HCL files into the canonical form",
 		Long: `Bring dpb.hcl and pipeline.hcl files into the canonical form and list those that changed; without an argument all below the current directory. With --check nothing is
-written, and the exit code tells whether anything would change. The form of a file is no part of any key.` + exits(exitOK, exitFailed, exitUsage),
+written, and the exit code tells whether anything would change. The form of a file is no part of any key.` + exits(exitOK, exitUsage) + "\n    1  with --check: a file is not in its form",
 		Example: "  dpb fmt\n  dpb fmt --check",
 		RunE: func(_ *cobra.Command, args []string) error {
 			files, err := a.hclFiles(args)
