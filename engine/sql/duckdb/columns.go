@@ -34,21 +34,26 @@ func propose(ctx context.Context, path string, format engine.Format, compression
 	if err := s.exec(ctx, "SET temp_directory=''", "SET allowed_paths=["+quote(path)+"]", "SET enable_external_access=false"); err != nil {
 		return nil, err
 	}
-	columns, err := s.describe(ctx, sniff(path, format, compression))
+	call, err := s.sniff(path, format, compression)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := s.describe(ctx, call)
 	for i := range columns {
-		columns[i].Type = wide.ReplaceAllString(columns[i].Type, "BIGINT") // HUGEINT is the engine's guess for numbers of other types
+		columns[i].Type = narrow(columns[i].Type) // HUGEINT is the engine's guess for numbers of other types
 	}
 	return columns, err
 }
 
-func sniff(path string, format engine.Format, compression string) string {
+func (s *session) sniff(path string, format engine.Format, compression string) (string, error) {
 	switch format {
 	case engine.CSV:
-		return fmt.Sprintf(`read_csv([%s], header=true, delim=',', quote='"', escape='"', nullstr='', sample_size=-1, hive_partitioning=false, compression=%s)`,
-			quote(path), quote(cmp.Or(compression, "none")))
+		buffers, err := s.buffers([]file{{path: path}}, compression)
+		return fmt.Sprintf(`read_csv([%s], header=true, delim=',', quote='"', escape='"', nullstr='', sample_size=-1, hive_partitioning=false, compression=%s, %s)`,
+			quote(path), quote(cmp.Or(compression, "none")), buffers), err
 	case engine.NDJSON:
 		return fmt.Sprintf("read_json([%s], format='newline_delimited', sample_size=-1, hive_partitioning=false, compression=%s)",
-			quote(path), quote(cmp.Or(compression, "uncompressed")))
+			quote(path), quote(cmp.Or(compression, "uncompressed"))), nil
 	}
-	return readParquet([]file{{path: path}}, false)
+	return readParquet([]file{{path: path}}, false), nil
 }

@@ -15,13 +15,25 @@ import (
 
 // Count reads all of a table with its declared columns, and returns its number of rows. It fails if the files are not what the columns say.
 func Count(ctx context.Context, t Table, scratch string) (int64, error) {
+	n, err := count(ctx, t, scratch, false)
+	if notParallel(err) {
+		return count(ctx, t, scratch, true)
+	}
+	return n, err
+}
+
+func count(ctx context.Context, t Table, scratch string, sequential bool) (int64, error) {
 	s, err := open(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer s.close()
+	s.sequential = sequential
 	j := &job{Job: Job{Inputs: []Table{t}}, spill: filepath.Join(scratch, "spill")}
 	if err := os.MkdirAll(j.spill, 0o700); err != nil {
+		return 0, err
+	}
+	if j.Inputs, err = withoutMarks(j.Inputs, j.spill); err != nil {
 		return 0, err
 	}
 	if err := j.confineTo(ctx, s, &j.Inputs[0]); err != nil {

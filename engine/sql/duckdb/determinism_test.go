@@ -84,6 +84,34 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// ready is the writer of a statement that is about to run.
+func ready(t *testing.T, text string, inputs ...Table) *writer {
+	t.Helper()
+	j := &job{Job: newJob(t, "o.parquet", text, inputs...)}
+	j.Params = []Param{{"day", "DATE", "2017-06-15"}}
+	reports, _, err := j.check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	w, err := j.writer(j.Statements[0], reports[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.session = s
+	if err := j.prepare(t.Context(), s, j.Statements[0].Source, reports[0], w.files()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.bind(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
 // TestIntegerSums looks at how a statement is run: sums of integers on all threads, others not.
 func TestIntegerSums(t *testing.T) {
 	x := Table{Name: "x", Format: engine.Parquet, Parts: []Part{part("", parquet(t, "SELECT 1 AS i, 1.5::DOUBLE AS d, 2.5::DECIMAL(5,2) AS c, 'a' AS s"))}}
@@ -96,27 +124,43 @@ func TestIntegerSums(t *testing.T) {
 		"SELECT sum(i / 2) AS a FROM x":                                                  false,
 		"SELECT sum(CASE WHEN s = 'a' THEN '0.1' ELSE '0.2' END::DOUBLE) AS a FROM x":    false,
 	} {
-		j := &job{Job: newJob(t, "o.parquet", text, x)}
-		j.Params = []Param{{"day", "DATE", "2017-06-15"}}
-		reports, _, err := j.check(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := open(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.close()
-		w, err := j.writer(j.Statements[0], reports[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.session = s
-		if err := j.prepare(t.Context(), s, j.Statements[0].Source, reports[0], w.files()); err != nil {
-			t.Fatal(err)
-		}
+		w := ready(t, text, x)
 		if got := w.sumsIntegers(t.Context()); got != want {
 			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+// TestSerial looks at how a statement is run: on one thread where a type makes it depend on their number.
+func TestSerial(t *testing.T) {
+	x := Table{Name: "x", Format: engine.Parquet, Parts: []Part{part("", parquet(t, "SELECT 1 AS i, 'a' AS s"))}}
+	d := Table{Name: "d", Format: engine.Parquet, Parts: []Part{part("", parquet(t, "SELECT 1 AS i, '-0'::DOUBLE AS d"))}}
+	v := Table{Name: "v", Format: engine.CSV, Columns: []engine.Column{{Name: "v", Type: "INTERVAL"}}, Parts: []Part{part("", write(t, "v", "v\n1 month\n"))}}
+	u := Table{Name: "u", Format: engine.CSV, Columns: []engine.Column{{Name: "u", Type: "UHUGEINT"}}, Parts: []Part{part("", write(t, "u", "u\n1\n"))}}
+	for text, want := range map[string]bool{
+		"SELECT DISTINCT s FROM x": false,
+		"SELECT s, count(*) AS n, sum(i) AS t, max(i) AS m FROM x GROUP BY s":      false,
+		"SELECT i FROM x UNION SELECT 2":                                           false,
+		"SELECT d FROM d WHERE d > 1":                                              false,
+		"SELECT d FROM d UNION ALL SELECT 1":                                       false,
+		"SELECT DISTINCT d FROM d":                                                 true,
+		"SELECT max(d)::VARCHAR AS m FROM d":                                       true,
+		"SELECT d FROM d UNION SELECT 1":                                           true,
+		"SELECT d FROM d EXCEPT SELECT 1":                                          true,
+		"SELECT median(d) AS m FROM d":                                             true,
+		"SELECT DISTINCT (v)::VARCHAR AS v FROM v":                                 true,
+		"SELECT CAST(k AS VARCHAR) AS k FROM (SELECT DISTINCT i / -1 AS k FROM x)": true,
+		"SELECT CAST(k AS VARCHAR) AS k FROM (SELECT DISTINCT sin(i) AS k FROM x)": true,
+		"SELECT CAST(min(s::REAL) AS VARCHAR) AS k FROM x":                         true,
+		"SELECT CAST(min(s::\"double\") AS VARCHAR) AS k FROM x":                   true,
+		"SELECT CAST(min(INTERVAL (i) DAY) AS VARCHAR) AS k FROM x":                true,
+		"SELECT CAST(sum(u) AS VARCHAR) AS n FROM u":                               true,
+		"SELECT CAST(sum(i::UHUGEINT) AS VARCHAR) AS n FROM x":                     true,
+		"SELECT CAST(sum(md5_number(s)) AS VARCHAR) AS n FROM x":                   true,
+	} {
+		w := ready(t, text, x, d, v, u)
+		if got, err := w.serial(t.Context()); got != want || err != nil || w.report.Serial {
+			t.Errorf("%s: %t %v", text, got, err)
 		}
 	}
 }

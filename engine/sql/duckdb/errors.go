@@ -64,8 +64,11 @@ func (s *session) hidePaths(message string) string {
 var (
 	csvError  = regexp.MustCompile(`^CSV Error on Line: (\d+)\n(?:Original Line: (.*)\n)?((?s:.*))`)
 	csvFile   = regexp.MustCompile(`(?m)^  file = (.*)$`)
-	jsonError = regexp.MustCompile(`^(?:JSON transform error|Malformed JSON) in file (.*?), (?:at byte \d+ )?in (?:line|record/value) (\d+): (.*)`)
+	jsonError = regexp.MustCompile(`^(JSON transform error|Malformed JSON) in file (.*?), (?:at byte \d+ )?in (?:line|record/value) (\d+): (.*)`)
 )
+
+// advice is what the engine says of options that nobody can set here.
+var advice = regexp.MustCompile(`(?s)[,;]?\s*\b(?:Try (?:auto-detecting|increasing|setting) |Use ["']?SET ).*$`)
 
 // split makes the engine's message a summary of one line and the rest of what it says, without its advice about options that nobody can set here.
 func (f *failure) split() (summary, detail string) {
@@ -79,9 +82,14 @@ func (f *failure) split() (summary, detail string) {
 		return fmt.Sprintf("%s, line %s: %s", file, m[1], lower(what)), quoteLine(m[2])
 	}
 	if m := jsonError.FindStringSubmatch(message); m != nil {
-		return fmt.Sprintf("%s, line %s: %s", m[1], m[2], lower(strings.TrimRight(m[3], ". "))), ""
+		line, _ := strconv.Atoi(m[3])
+		if m[1] == "Malformed JSON" {
+			line = max(1, line-1) // there the engine counts from 2
+		}
+		return fmt.Sprintf("%s, line %d: %s", m[2], line, lower(strings.TrimRight(advice.ReplaceAllString(m[4], ""), ". "))), ""
 	}
 	summary, detail, _ = strings.Cut(message, "\n")
+	summary, detail = advice.ReplaceAllString(summary, ""), advice.ReplaceAllString(detail, "")
 	for _, advice := range []string{"Try setting ", "Possible ", "Candidate ", "Did you mean", "LINE "} {
 		if i := strings.Index(detail, advice); i >= 0 {
 			detail = detail[:i]

@@ -5,6 +5,7 @@ package duckdb
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -238,6 +239,56 @@ func TestAllowed(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.text, got, c.want)
+		}
+	}
+}
+
+// TestMacros goes through the catalog: a macro that reaches an aggregate, but for one over a list, is refused or runs on one thread.
+func TestMacros(t *testing.T) {
+	p, err := planner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := p.session.texts(t.Context(), "SELECT lower(function_name), macro_definition FROM duckdb_functions() WHERE function_type = 'macro'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := map[string][]string{}
+	for _, r := range rows {
+		calls[r[0]] = append(calls[r[0]], words(r[1])...)
+	}
+	var reaches func(name string, seen map[string]bool) bool
+	reaches = func(name string, seen map[string]bool) bool {
+		if p.functions[name].Aggregate {
+			return true
+		}
+		if seen[name] || slices.Contains(calls[name], "list_aggr") {
+			return false
+		}
+		seen[name] = true
+		return slices.ContainsFunc(calls[name], func(c string) bool { return reaches(c, seen) })
+	}
+	found := map[string]bool{}
+	for m := range calls {
+		if !reaches(m, map[string]bool{}) {
+			continue
+		}
+		report, err := inspect(t.Context(), statement(fmt.Sprintf("SELECT %q(1, 2) AS a", m)), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found[m] = true; !report.Refused() && !report.Serial {
+			t.Errorf("%s runs on many threads", m)
+		}
+	}
+	for _, m := range []string{"wavg", "weighted_avg", "geomean", "geometric_mean"} {
+		if !found[m] {
+			t.Errorf("%s is not seen to reach an aggregate", m)
+		}
+	}
+	for _, text := range []string{"SELECT list_sum([1, 2]) AS a", "SELECT list_avg([1, 2]) AS a", "SELECT list_sort([1, 2]) AS a"} {
+		if report, err := inspect(t.Context(), statement(text), nil, nil); err != nil || report.Refused() || report.Serial {
+			t.Errorf("%s: %+v %v", text, report, err)
 		}
 	}
 }

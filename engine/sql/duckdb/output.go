@@ -113,11 +113,22 @@ func (w *writer) promised(what, hint string) error {
 
 var wide = regexp.MustCompile(`\bU?HUGEINT\b`)
 
+// narrow writes BIGINT for integers of 128 bits in a type.
+func narrow(typ string) string {
+	var b strings.Builder
+	at := 0
+	for _, m := range wide.FindAllStringIndex(bare(typ), -1) {
+		b.WriteString(typ[at:m[0]] + "BIGINT")
+		at = m[1]
+	}
+	return b.String() + typ[at:]
+}
+
 // bindColumn decides how a column is written. No file holds integers of 128 bits, and sum() makes them: they become BIGINT, or the statement fails where
 // one does not fit.
 func (w *writer) bindColumn(ctx context.Context, c engine.Column) (bound, error) {
 	b := bound{Column: c, item: name(c.Name)}
-	want := wide.ReplaceAllString(c.Type, "BIGINT")
+	want := narrow(c.Type)
 	if p := column(w.output.Columns, c.Name); p != nil {
 		if err := dpbsql.CheckType(p.Type); err != nil {
 			return b, w.promised(fmt.Sprintf("column %q: %s", c.Name, err), "")
@@ -154,13 +165,7 @@ func (w *writer) unfit(typ string) string {
 	if w.output.Format == engine.Opaque {
 		return "end the output's path in .parquet, .csv, .ndjson or .jsonl"
 	}
-	has := func(t string) bool { return regexp.MustCompile(`\b` + t + `\b`).MatchString(typ) }
-	lossy := map[engine.Format][]string{
-		engine.Parquet: {"INTERVAL", "BIT", "UNION", "BIGNUM", "TIME WITH TIME ZONE"},
-		engine.CSV:     {"UNION"},
-		engine.NDJSON:  {"BLOB", "BIT", "UNION", "BIGNUM"},
-	}[w.output.Format]
-	if slices.ContainsFunc(lossy, has) || w.output.Format == engine.NDJSON && manyDigits(typ) {
+	if typ = bare(typ); lossy[w.output.Format].MatchString(typ) || w.output.Format == engine.NDJSON && manyDigits(typ) {
 		return lossyText
 	}
 	if w.output.Format == engine.CSV && nested.MatchString(decimal.ReplaceAllString(typ, "")) && !strings.HasPrefix(typ, "ENUM(") {
@@ -236,7 +241,7 @@ func tieBreak(c bound) []string {
 	switch {
 	case c.Type == "DOUBLE" || c.Type == "FLOAT":
 		return []string{"signbit(" + name(c.Name) + ")"}
-	case regexp.MustCompile(`\b(INTERVAL|DOUBLE|FLOAT)\b`).MatchString(c.Type):
+	case tying.MatchString(bare(c.Type)):
 		return []string{"CAST(" + name(c.Name) + " AS VARCHAR)"}
 	}
 	return nil
@@ -273,15 +278,16 @@ func (w *writer) options() string {
 }
 
 // reader is a call that reads what was written.
-func (w *writer) reader() string {
+func (w *writer) reader() (string, error) {
 	f, columns := []file{{path: w.raw}}, w.asWritten()
 	switch w.output.Format {
 	case engine.CSV:
-		return readCSV(f, columns, "")
+		buffers, err := w.session.buffers(f, "")
+		return readCSV(f, columns, "", buffers), err
 	case engine.NDJSON:
-		return readJSON(f, columns, "")
+		return readJSON(f, columns, ""), nil
 	}
-	return readParquet(f, false)
+	return readParquet(f, false), nil
 }
 
 func (w *writer) asWritten() []engine.Column {
@@ -303,7 +309,11 @@ func (w *writer) written(ctx context.Context) ([]engine.Column, error) {
 	if w.output.Format != engine.Parquet {
 		return columns, nil
 	}
-	found, err := w.session.describe(ctx, w.reader())
+	reader, err := w.reader()
+	if err != nil {
+		return nil, err
+	}
+	found, err := w.session.describe(ctx, reader)
 	for i := range found {
 		found[i].NotNull = columns[i].NotNull
 	}
@@ -323,7 +333,11 @@ func (w *writer) checkNulls(ctx context.Context) error {
 	if len(items) == 0 {
 		return nil
 	}
-	rows, err := w.session.texts(ctx, "SELECT "+strings.Join(items, ", ")+" FROM "+w.reader())
+	reader, err := w.reader()
+	if err != nil {
+		return err
+	}
+	rows, err := w.session.texts(ctx, "SELECT "+strings.Join(items, ", ")+" FROM "+reader)
 	if err != nil {
 		return err
 	}

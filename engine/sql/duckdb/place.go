@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -54,11 +55,20 @@ func (w *writer) cutParquet(ctx context.Context, rows int64) error {
 	if err != nil {
 		return err
 	}
+	// A column of this name would hide the engine's own. Then rows are counted, which is the same on each run with one thread only.
+	rank := !has(w.asWritten(), "file_row_number")
+	if !rank {
+		if err := s.exec(ctx, "SET threads=1"); err != nil {
+			return err
+		}
+	}
 	guess := max(1, rows*limit/size)
+	total := int64(0)
 	for i, from := 0, int64(0); from < rows; i++ {
 		n := min(guess, rows-from)
 		for {
-			if err := w.copyRows(ctx, s, from, n, w.part(i)); err != nil {
+			copied, err := w.copyRows(ctx, s, from, n, rank, w.part(i))
+			if err != nil {
 				return err
 			}
 			made, err := fileSize(w.part(i))
@@ -66,18 +76,31 @@ func (w *writer) cutParquet(ctx context.Context, rows int64) error {
 				return err
 			}
 			if made <= limit || n == 1 {
+				total += copied
 				break
 			}
 			n = max(1, min(n-1, n*limit/made*9/10))
 		}
 		from += n
 	}
+	if total != rows {
+		return fmt.Errorf("output %q: its parts hold %d rows of %d", w.output.Name, total, rows)
+	}
 	return os.Remove(w.raw)
 }
 
-func (w *writer) copyRows(ctx context.Context, s *session, from, n int64, to string) error {
-	return s.exec(ctx, fmt.Sprintf(`COPY (SELECT * FROM read_parquet([%s], hive_partitioning=false) WHERE file_row_number >= %d AND file_row_number < %d
-		ORDER BY file_row_number) TO %s (%s)`, quote(w.raw), from, from+n, quote(to), parquetOptions))
+// copyRows writes n rows, by their numbers in the file if rank is set, and returns how many there were.
+func (w *writer) copyRows(ctx context.Context, s *session, from, n int64, rank bool, to string) (int64, error) {
+	which := fmt.Sprintf("LIMIT %d OFFSET %d", n, from)
+	if rank {
+		which = fmt.Sprintf("WHERE file_row_number >= %d AND file_row_number < %d ORDER BY file_row_number", from, from+n)
+	}
+	rows, err := s.texts(ctx, fmt.Sprintf("COPY (SELECT * FROM read_parquet([%s], hive_partitioning=false) %s) TO %s (%s)",
+		quote(w.raw), which, quote(to), parquetOptions))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(rows[0][0], 10, 64)
 }
 
 func fileSize(path string) (int64, error) {
@@ -193,8 +216,14 @@ func (w *writer) textPart(i int) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	return compressTo(f, w.output.Compression)
+}
+
+// compressTo writes to a file and closes it.
+func compressTo(f *os.File, compression string) (io.WriteCloser, error) {
+	var err error
 	c := &compressed{file: f, buffer: bufio.NewWriterSize(f, 1<<18)}
-	switch w.output.Compression {
+	switch compression {
 	case "gzip":
 		c.encoder, err = gzip.NewWriterLevel(c.buffer, 6)
 	case "zstd":

@@ -44,7 +44,8 @@ func (s *session) parquetScan(ctx context.Context, t *Table, files []file) ([]sc
 			}
 		}
 	}
-	sc := scan{call: readParquet(files, len(alike) > 1), columns: columns, files: files}
+	again := func(files []file) string { return readParquet(files, len(alike) > 1) }
+	sc := scan{call: again(files), again: again, columns: columns, files: files}
 	if len(alike) == 1 {
 		sc.full, err = s.full(ctx, t, files)
 	}
@@ -135,13 +136,13 @@ func columnsOf(rows [][]string) []engine.Column {
 }
 
 // csvScans groups files by their header. The engine goes by the order of columns and never looks at the names; so dpb reads the headers.
-func csvScans(t *Table, files []file, declared map[string]string) ([]scan, error) {
+func (s *session) csvScans(t *Table, files []file, declared map[string]string) ([]scan, error) {
 	var out []scan
 	groups := map[string]int{}
 	for _, f := range files {
 		header, err := csvHeader(f.path, t.Compression)
 		if err != nil {
-			return nil, t.problem(fmt.Sprintf("%s: its first line can't be read: %s", describe(t, Part{Partition: f.partition}), err),
+			return nil, t.problem(fmt.Sprintf("%s: %s", describe(t, Part{Partition: f.partition}), err),
 				"a CSV file begins with the names of its columns, has commas between them and is in UTF-8")
 		}
 		id := strings.Join(header, "\x00")
@@ -158,8 +159,14 @@ func csvScans(t *Table, files []file, declared map[string]string) ([]scan, error
 		out[i].files = append(out[i].files, f)
 	}
 	for i := range out {
-		out[i].call = readCSV(out[i].files, asText(out[i].columns, declared), t.Compression)
-		out[i].typed = readCSV(out[i].files, out[i].columns, t.Compression)
+		columns := asText(out[i].columns, declared)
+		buffers, err := s.buffers(out[i].files, t.Compression)
+		if err != nil {
+			return nil, t.problem(fmt.Sprintf("it can't be read: %s", err), "")
+		}
+		out[i].again = func(files []file) string { return readCSV(files, columns, t.Compression, buffers) }
+		out[i].call = out[i].again(out[i].files)
+		out[i].typed = readCSV(out[i].files, out[i].columns, t.Compression, buffers)
 	}
 	return out, nil
 }
@@ -189,27 +196,35 @@ func (t *Table) match(header []string, f file) ([]engine.Column, error) {
 	return columns, nil
 }
 
-// csvHeader reads a file's first record.
+// csvHeader reads a file's first record. Its errors are about the file, "it".
 func csvHeader(path, compression string) ([]string, error) {
+	const wrong = "its first line can't be read: %w"
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf(wrong, err)
 	}
 	defer f.Close()
 	r, err := decompress(f, compression)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf(wrong, err)
 	}
 	defer r.Close()
 	text := bufio.NewReader(io.LimitReader(r, 1<<20))
 	if bom, _ := text.Peek(3); string(bom) == "\ufeff" {
 		text.Discard(3)
 	}
+	switch first, _ := text.Peek(1); string(first) {
+	case "\n", "\r":
+		return nil, fmt.Errorf("its first line is empty")
+	}
 	header, err := csv.NewReader(text).Read()
 	if err == io.EOF {
 		return nil, fmt.Errorf("it is empty")
 	}
-	return header, err
+	if err != nil {
+		return nil, fmt.Errorf(wrong, err)
+	}
+	return header, nil
 }
 
 func decompress(r io.Reader, compression string) (io.ReadCloser, error) {

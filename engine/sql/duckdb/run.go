@@ -33,8 +33,14 @@ func Run(ctx context.Context, spec Job) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if j.Inputs, err = withoutMarks(j.Inputs, j.spill); err != nil {
+		return nil, err
+	}
 	for i, st := range j.Statements {
-		out, err := j.run(ctx, st, reports[i])
+		out, err := j.run(ctx, st, reports[i], false)
+		if notParallel(err) {
+			out, err = j.run(ctx, st, reports[i], true)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -101,13 +107,19 @@ func (j *job) threads() int {
 	return runtime.NumCPU()
 }
 
+// notParallel says whether the engine could not read CSV at many places at once.
+func notParallel(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Parallel CSV Reader")
+}
+
 // run runs one statement in an instance of its own: what another did before can't change how this one spends its memory.
-func (j *job) run(ctx context.Context, st Statement, report *dpbsql.Report) (*Output, error) {
+func (j *job) run(ctx context.Context, st Statement, report *dpbsql.Report, sequential bool) (*Output, error) {
 	s, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
+	s.sequential = sequential
 	w, err := j.writer(st, report)
 	if err != nil {
 		return nil, err
@@ -119,8 +131,14 @@ func (j *job) run(ctx context.Context, st Statement, report *dpbsql.Report) (*Ou
 	if err := w.bind(ctx); err != nil {
 		return nil, err
 	}
+	serial := report.Serial
+	if !serial {
+		if serial, err = w.serial(ctx); err != nil {
+			return nil, err
+		}
+	}
 	threads := j.threads()
-	if report.Serial || len(report.Sums) > 0 && !w.sumsIntegers(ctx) {
+	if serial {
 		threads = 1
 	}
 	if err := s.exec(ctx, fmt.Sprintf("SET threads=%d", threads)); err != nil {

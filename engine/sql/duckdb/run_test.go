@@ -196,6 +196,34 @@ func TestPartitionColumns(t *testing.T) {
 	}
 }
 
+// TestFileIndexColumn has a column by the name of what tells the engine's files apart.
+func TestFileIndexColumn(t *testing.T) {
+	for _, name := range []string{"file_index", "FILE_INDEX", "filename"} {
+		a, b, plain := parquet(t, "SELECT 1 AS n, 1 AS "+name), parquet(t, "SELECT 2::BIGINT AS n, 0 AS "+name), parquet(t, "SELECT 3 AS n, 'x' AS s")
+		ca, cb := write(t, "a", "n,"+name+"\n1,1\n"), write(t, "b", "n,"+name+"\n2,0\n")
+		ja, jb := write(t, "a", "{\"n\":1,\""+name+"\":1}\n"), write(t, "b", "{\"n\":2,\""+name+"\":0}\n")
+		n, both := []engine.Column{{Name: "n", Type: "INT"}}, []engine.Column{{Name: "n", Type: "INT"}, {Name: name, Type: "INT"}}
+		for _, c := range []struct {
+			format  engine.Format
+			columns []engine.Column
+			files   [3]string
+			want    string
+		}{
+			{engine.Parquet, nil, [3]string{a, b, plain}, "3,2017-06-04\n"},
+			{engine.Parquet, nil, [3]string{a, b, b}, "2,2017-06-04\n"},
+			{engine.CSV, n, [3]string{ca, cb, cb}, "2,2017-06-04\n"},
+			{engine.NDJSON, both, [3]string{ja, jb, jb}, "2,2017-06-04\n"},
+		} {
+			table := Table{Name: "x", Format: c.format, Columns: c.columns, Dimensions: []Dimension{{"day", "DATE"}}, Parts: []Part{part("day=2017-06-01", c.files[0]),
+				part("day=2017-06-02", c.files[1]), part("day=2017-06-03", c.files[0]), part("day=2017-06-04", c.files[2])}}
+			want := "n,day\n1,2017-06-01\n2,2017-06-02\n1,2017-06-03\n" + c.want
+			if got := csvOf(t, "SELECT n, day FROM x ORDER BY day", table); got != want {
+				t.Errorf("%s %s: %q", name, c.format, got)
+			}
+		}
+	}
+}
+
 func TestManyPartitions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("2,000 files")
@@ -288,6 +316,19 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+func TestPartsKeepRows(t *testing.T) {
+	for _, c := range []string{"range + 100000 AS file_row_number", "(range * 7) % 5000 AS FILE_ROW_NUMBER", "'x' AS file_row_number", "range AS n"} {
+		j := newJob(t, "o/*.parquet", "SELECT "+c+", md5(range::VARCHAR) AS m FROM range(5000)")
+		j.Statements[0].Output.PartSize = 20000
+		mustRun(t, j)
+		files, _ := filepath.Glob(filepath.Join(j.OutDir, "o/*.parquet"))
+		back := Table{Name: "x", Format: engine.Parquet, Parts: []Part{part("", files...)}}
+		if got := csvOf(t, "SELECT count(*) AS n, count(DISTINCT m) AS m FROM x", back); got != "n,m\n5000,5000\n" || len(files) < 3 {
+			t.Errorf("%s: %q in %d parts", c, got, len(files))
+		}
+	}
+}
+
 func TestEmptyOutputs(t *testing.T) {
 	for path, want := range map[string]string{"o.csv": "a,b\n", "o.ndjson": "", "o/*.csv": "a,b\n", "o/*.ndjson": "", "o/*.parquet": "PAR1", "o.csv.gz": "\x1f\x8b"} {
 		j := newJob(t, path, "SELECT 1 AS a, 'x' AS b WHERE false")
@@ -313,6 +354,8 @@ func TestCSVByName(t *testing.T) {
 		"id,s2\n1,x\n":           {`there is no column "s"`, "day=2017-06-01"},
 		"id,s,id\n1,x,1\n":       {`"id" twice`},
 		"":                       {"it is empty"},
+		"\nid,s\n1,x\n":          {"its first line is empty"},
+		"\ufeff\r\nid,s\n1,x\n":  {"its first line is empty"},
 		"id,s\n1,x\nfoo,y\n":     {`input "x" at day=2017-06-01, line 3`, `column "id"`, `"foo"`},
 		"id,s\n1,x\n2\n":         {"line 3", "expected Number of Columns: 2 Found: 1"},
 		"id,s\n1,x\n,y\n":        {`input "x": column "id" is declared NOT NULL`},
@@ -334,17 +377,106 @@ func TestCSVByName(t *testing.T) {
 	}
 }
 
+func TestLongRows(t *testing.T) {
+	if testing.Short() {
+		t.Skip("100 MB")
+	}
+	columns := []engine.Column{{Name: "id", Type: "BIGINT"}, {Name: "s", Type: "VARCHAR"}}
+	wide, lines := strings.Repeat("y", 40<<20), strings.Repeat("a long line,\n", 3<<20)
+	var gz bytes.Buffer
+	g, _ := gzip.NewWriterLevel(&gz, 1)
+	io.WriteString(g, "id,s\n1,a\n2,"+wide)
+	g.Close()
+	var quoted strings.Builder
+	quoted.WriteString("id,s\n")
+	for i := range 3000000 {
+		fmt.Fprintf(&quoted, "%d,\"a\n%d,\"\"b\"\"\n%d,c\"\n", i, i, i)
+	}
+	for _, c := range []struct{ name, compression, text, want string }{
+		{"3 MB", "", "id,s\n1,a\n2," + wide[:3<<20] + "\n", "2,3,3145729"},
+		{"at the end", "", "id,s\n1,a\n2," + wide + "\n", "2,3,41943041"},
+		{"no last line break", "", "id,s\n1,a\n2," + wide, "2,3,41943041"},
+		{"in the middle", "", "id,s\n1,a\n2," + wide + "\n3,c\n", "3,6,41943042"},
+		{"of lines", "", "id,s\n1,a\n2,\"" + lines + "\"\n", "2,3,40894465"},
+		{"compressed", "gzip", gz.String(), "2,3,41943041"},
+		{"many in quotes", "", quoted.String(), "3000000,4499998500000,66777780"},
+	} {
+		x := Table{Name: "x", Format: engine.CSV, Compression: c.compression, Columns: columns, Parts: []Part{part("", write(t, "blob", c.text))}}
+		for _, threads := range []int{1, 2, 4} {
+			j := newJob(t, "o.csv", "SELECT count(*) AS n, sum(id) AS i, sum(length(s)) AS l FROM x", x)
+			j.Threads = threads
+			mustRun(t, j)
+			if got := read(t, filepath.Join(j.OutDir, "o.csv")); got != "n,i,l\n"+c.want+"\n" {
+				t.Errorf("%s on %d threads: %s", c.name, threads, got)
+			}
+		}
+	}
+}
+
+// TestExact reads values that a type can't hold as they are.
+func TestExact(t *testing.T) {
+	for _, c := range []struct{ typ, csv, json, want, wrong string }{
+		{"BIGINT", "9007199254740993", "9007199254740993", "9007199254740993", ""},
+		{"BIGINT", "2.0", "2.0", "2", ""},
+		{"BIGINT", "1.5", "1.5", "", "a row has 1.5"},
+		{"HUGEINT", "1.5", "1.5", "", "a row has 1.5"},
+		{"UHUGEINT", "1.5", "1.5", "", "a row has 1.5"},
+		{"HUGEINT", "7", "7", "7", ""},
+		{"DECIMAL(10,2)", "1.5", "1.5", "1.50", ""},
+		{"DECIMAL(10,2)", "1.500", "1.5", "1.50", ""},
+		{"DECIMAL(10,2)", "15e-1", "15e-1", "1.50", ""},
+		{"DECIMAL(10,2)", "1.005", "1.005", "", "1.005, which has more digits than DECIMAL(10,2) holds"},
+		{"DECIMAL(10,2)", "1005e-3", "1.005", "", "more digits"},
+		{"DECIMAL(4,0)", "12345", "12345", "", "1234"},
+		{"DECIMAL(4,2)", "x", `"x"`, "", "line "},
+		{"DATE", "2017-06-15", `"2017-06-15"`, "2017-06-15", ""},
+		{"DATE", "2017-06-15 00:00:00", `"2017-06-15 00:00:00"`, "2017-06-15", ""},
+		{"DATE", "2017-06-15 23:59:59", `"2017-06-15 23:59:59"`, "", "23:59:59, which has a time"},
+		{"DATE", "soon", `"soon"`, "", "soon"},
+		{"BIGINT[]", `"[1, 2]"`, "[1,2]", "[1, 2]", ""},
+		{"BIGINT[]", `"[1.5, 2]"`, "[1.5,2]", "", "declare DOUBLE"},
+		{"STRUCT(a BIGINT, \"INTEGER\" DOUBLE)", `"{'a': 1, 'INTEGER': 1.5}"`, `{"a":1,"INTEGER":1.5}`, "{'a': 1, 'INTEGER': 1.5}", ""},
+		{"STRUCT(a BIGINT)", `"{'a': 1.5}"`, `{"a":1.5}`, "", "declare DOUBLE"},
+	} {
+		for _, x := range []Table{{Format: engine.CSV, Parts: []Part{part("", write(t, "c", "v\n"+c.csv+"\n"))}},
+			{Format: engine.NDJSON, Parts: []Part{part("", write(t, "j", "\n{\"v\":"+c.json+"}\n"))}}} {
+			x.Name, x.Columns = "x", []engine.Column{{Name: "v", Type: c.typ}}
+			j := newJob(t, "o.ndjson", "SELECT CAST(v AS VARCHAR) AS v FROM x", x)
+			_, err := Run(t.Context(), j)
+			if c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)) {
+				t.Errorf("%s as %s in %s: %v", c.csv, c.typ, x.Format, err)
+			} else if got := read(t, filepath.Join(j.OutDir, "o.ndjson")); c.wrong == "" && got != "{\"v\":\""+c.want+"\"}\n" {
+				t.Errorf("%s as %s in %s: %s %v", c.csv, c.typ, x.Format, got, err)
+			}
+		}
+	}
+}
+
 func TestNDJSON(t *testing.T) {
 	columns := []engine.Column{{Name: "id", Type: "INTEGER", NotNull: true}, {Name: "s", Type: "VARCHAR"}}
 	for text, want := range map[string]string{
-		"{\"id\":1}\n{\"id\":\"x\"}\n": `input "x", line 2`,
-		"{\"id\":1}\n{\"id\":2\n":      `unexpected end of data`,
-		"{\"id\":1}\n{\"s\":\"x\"}\n":  "declared NOT NULL",
-		"{\"id\":1}\n[1]\n":            `line 2`,
+		"{\"id\":1}\n{\"id\":\"x\"}\n":          `input "x", line 2`,
+		"{\"id\":1}\n{\"id\":2\n":               `line 2: unexpected end of data`,
+		"{\"id\":1}\n{\"s\":\"x\"}\n":           "declared NOT NULL",
+		"{\"id\":1}\n[1]\n":                     `line 2`,
+		"{\"id\":1}\n{\"id\":}\n{\"id\":3}\n":   `line 2:`,
+		"{\"id\":}\n":                           `line 1:`,
+		"{\"id\":1}\n{\"id\":2}\n{\"id\": tru}": `line 3:`,
 	} {
 		table := Table{Name: "x", Format: engine.NDJSON, Columns: columns, Parts: []Part{part("", write(t, "bad", text))}}
 		_, err := Run(t.Context(), newJob(t, "out.csv", "SELECT * FROM x", table))
-		expect(t, err, want)
+		p := expect(t, err, want)
+		if all := p.Summary + p.Detail + p.Hint; strings.Contains(all, "Try ") || strings.Contains(all, "SET ") {
+			t.Errorf("%q: advice: %+v", text, p)
+		}
+		t.Logf("%.60q: %v", text, err)
+	}
+	marked := Table{Name: "x", Format: engine.NDJSON, Columns: columns, Parts: []Part{part("", write(t, "a", "\ufeff{\"id\":1}\n{\"id\":2}\n"))}}
+	if got := csvOf(t, "SELECT id FROM x", marked); got != "id\n1\n2\n" {
+		t.Errorf("with a byte order mark: %q", got)
+	}
+	if n, err := Count(t.Context(), marked, t.TempDir()); n != 2 || err != nil {
+		t.Errorf("with a byte order mark: %d %v", n, err)
 	}
 }
 
@@ -455,6 +587,8 @@ func TestUnfitOutputs(t *testing.T) {
 		{"o.csv", "SELECT [1] AS a", "csv can't hold"},
 		{"o.csv", "SELECT {'a': 1} AS a", "csv can't hold"},
 		{"o.ndjson", "SELECT '\\xAA'::BLOB AS a", "ndjson can't hold"},
+		{"o.ndjson", "SELECT 1::VARIANT AS a", "ndjson can't hold"},
+		{"o.parquet", "SELECT {'a b': '1'::BIT} AS a", "parquet can't hold"},
 	} {
 		_, err := Run(t.Context(), newJob(t, c.path, c.text))
 		if err == nil {
@@ -462,6 +596,29 @@ func TestUnfitOutputs(t *testing.T) {
 			continue
 		}
 		expect(t, err, c.want)
+	}
+}
+
+// TestNamesLikeTypes has names and texts in types that are none.
+func TestNamesLikeTypes(t *testing.T) {
+	text := `SELECT 'BIT'::ENUM('a''s', 'BIT', 'DECIMAL(38,2)') AS e, {'BIT': 1, 'HUGEINT': 2, 'UNION "x': 3} AS s`
+	for _, path := range []string{"o.parquet", "o.ndjson"} {
+		out := mustRun(t, newJob(t, path, text))
+		if got := list(out.Columns); got != `e VARCHAR, s STRUCT("BIT" INTEGER, HUGEINT INTEGER, "UNION ""x" INTEGER)` {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	for message, want := range map[string]string{
+		"Malformed JSON in file a, at byte 7 in line 3: unexpected character.  Try auto-detecting the JSON format": "a, line 2: unexpected character",
+		"JSON transform error in file a, in line 2: Expected OBJECT. Try setting 'auto_detect' to true":            "a, line 2: expected OBJECT",
+		"Something is too large. Use \"SET x=y\" to allow it":                                                      "something is too large",
+	} {
+		if got := (&failure{Message: message}).Error(); got != want {
+			t.Errorf("%q", got)
+		}
 	}
 }
 

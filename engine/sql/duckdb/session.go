@@ -6,6 +6,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +26,8 @@ type session struct {
 	conn  *sql.Conn
 	names map[string]string   // what messages call a file instead of its path
 	typed map[string][]string // calls that find the line of what is wrong in an input
+
+	sequential bool // CSV is read from one end to the other: there is some that the engine can't read otherwise
 }
 
 // open starts an instance that can load nothing and reads and writes only the files that it is told of afterwards.
@@ -109,6 +113,7 @@ type plan struct {
 	mu        sync.Mutex // the session has one connection
 	session   *session
 	functions map[string]dpbsql.Function
+	made      made
 }
 
 // planner is one instance for the whole process, started when first needed.
@@ -149,7 +154,37 @@ func (p *plan) load(ctx context.Context) error {
 		}
 		p.functions[r[0]] = f
 	}
-	return nil
+	closeCalls(p.functions)
+	return p.loadMakers(ctx)
+}
+
+// overLists call an aggregate over one list, whose order is given.
+var overLists = []string{"list_aggr", "list_aggregate", "array_aggr", "array_aggregate", "aggregate"}
+
+// closeCalls adds to the names in a macro's definition those in the macros that it calls, and so on. It stops at aggregates over one list.
+func closeCalls(functions map[string]dpbsql.Function) {
+	stops := func(name string) bool {
+		isOver := func(c string) bool { return slices.Contains(overLists, c) }
+		return isOver(name) || slices.ContainsFunc(functions[name].Calls, isOver)
+	}
+	for more := true; more; {
+		more = false
+		for _, name := range slices.Sorted(maps.Keys(functions)) {
+			f := functions[name]
+			for i := 0; i < len(f.Calls); i++ {
+				if c := f.Calls[i]; c == name || stops(c) {
+					continue
+				}
+				for _, called := range functions[f.Calls[i]].Calls {
+					if !slices.Contains(f.Calls, called) {
+						f.Calls = append(f.Calls, called)
+						more = true
+					}
+				}
+			}
+			functions[name] = f
+		}
+	}
 }
 
 // words are the names in a macro's definition.

@@ -19,8 +19,9 @@ type scan struct {
 	call    string
 	columns []engine.Column // what it gives, as the files have it
 	files   []file
-	full    bool   // of Parquet: what is declared NOT NULL was found to have a value in each row
-	typed   string // of text: a call that reads each column as its type, and so tells the line of what is none
+	again   func(files []file) string // makes the call for some of the files
+	full    bool                      // of Parquet: what is declared NOT NULL was found to have a value in each row
+	typed   string                    // of text: a call that reads each column as its type, and so tells the line of what is none
 }
 
 // file is one file of one partition. The same path may occur in many partitions.
@@ -38,6 +39,9 @@ func (s *session) view(ctx context.Context, t *Table) error {
 	}
 	scans, err := s.scans(ctx, t, declared)
 	if err != nil {
+		return err
+	}
+	if scans, err = s.apart(ctx, t, scans); err != nil {
 		return err
 	}
 	var queries []string
@@ -59,6 +63,59 @@ func (s *session) view(ctx context.Context, t *Table) error {
 		queries = []string{q}
 	}
 	return s.exec(ctx, "CREATE VIEW "+name(t.Name)+" AS "+strings.Join(queries, " UNION ALL BY NAME "))
+}
+
+// apart makes one scan for each partition where the data has a column by the name of the engine's own, file_index, which that column hides.
+func (s *session) apart(ctx context.Context, t *Table, scans []scan) ([]scan, error) {
+	var out []scan
+	for _, sc := range scans {
+		if !has(sc.columns, "file_index") || len(t.missing(sc.columns)) == 0 {
+			out = append(out, sc)
+			continue
+		}
+		var order []string
+		groups := map[string][]file{}
+		for _, f := range sc.files {
+			id := fmt.Sprint(f.partition)
+			if groups[id] == nil {
+				order = append(order, id)
+			}
+			groups[id] = append(groups[id], f)
+		}
+		for i, id := range order {
+			one := sc
+			one.files = groups[id]
+			one.call = sc.again(one.files)
+			if t.Format == engine.Parquet {
+				var err error
+				if one.call, err = s.alike(ctx, one.call, sc.columns); err != nil {
+					return nil, err
+				}
+			}
+			if i > 0 {
+				one.typed = "" // that of the first reads all
+			}
+			out = append(out, one)
+		}
+	}
+	return out, nil
+}
+
+// alike gives a scan of some files the columns that all files have together.
+func (s *session) alike(ctx context.Context, call string, columns []engine.Column) (string, error) {
+	found, err := s.describe(ctx, call)
+	if err != nil {
+		return "", err
+	}
+	var items []string
+	for _, c := range columns {
+		text := "NULL"
+		if own := column(found, c.Name); own != nil {
+			text = name(own.Name)
+		}
+		items = append(items, fmt.Sprintf("CAST(%s AS %s) AS %s", text, c.Type, name(c.Name)))
+	}
+	return fmt.Sprintf("(SELECT %s FROM %s)", strings.Join(items, ", "), call), nil
 }
 
 // spellings gives the declared types, by column, as the engine spells them: INT is INTEGER.
@@ -118,10 +175,10 @@ func (s *session) scans(ctx context.Context, t *Table, declared map[string]strin
 				return nil, t.problem(fmt.Sprintf("column %q is %s, and numbers in NDJSON are read with 15 digits", c.Name, c.Type), "declare it DOUBLE or DECIMAL(15, …)")
 			}
 		}
-		return []scan{{call: readJSON(files, asText(t.Columns, declared), t.Compression), columns: t.Columns, files: files,
-			typed: readJSON(files, t.Columns, t.Compression)}}, nil
+		again := func(files []file) string { return readJSON(files, asText(t.Columns, declared), t.Compression) }
+		return []scan{{call: again(files), again: again, columns: t.Columns, files: files, typed: readJSON(files, t.Columns, t.Compression)}}, nil
 	}
-	return csvScans(t, files, declared)
+	return s.csvScans(t, files, declared)
 }
 
 // undeclared prints the columns block that a text input lacks.
@@ -219,8 +276,8 @@ func (t *Table) item(c engine.Column, declared string, full bool) (string, error
 		}
 		text = fmt.Sprintf("CAST(%s AS %s)", text, promised.Type)
 	}
-	if t.Format != engine.Parquet && dpbsql.IsInteger(declared) {
-		text = t.integer(text, declared)
+	if t.Format != engine.Parquet && textType(declared) != "" {
+		text = t.exactly(text, declared)
 	}
 	if promised.NotNull && !full {
 		text = fmt.Sprintf("coalesce(%s, error(%s))", text,
@@ -229,12 +286,53 @@ func (t *Table) item(c engine.Column, declared string, full bool) (string, error
 	return text + " AS " + name(promised.Name), nil
 }
 
-// integer reads a text as an integer. The engine's own readers would make 2 of 1.5 and say nothing.
-func (t *Table) integer(column, typ string) string {
-	wrong := fmt.Sprintf("error(%s || %s)", quote(fmt.Sprintf("%s: column %s is %s, and a row has ", t, column, typ)), column)
-	exact := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38, 18))", column)
-	return fmt.Sprintf(`CASE WHEN (contains(%[1]s, '.') OR contains(%[1]s, 'e') OR contains(%[1]s, 'E')) AND %[2]s IS DISTINCT FROM trunc(%[2]s) THEN %[3]s
-		ELSE coalesce(TRY_CAST(%[1]s AS %[4]s), CASE WHEN %[1]s IS NOT NULL THEN %[3]s END) END`, column, exact, wrong, typ)
+// exactly reads a text as a type, and fails where the type can't hold it. The engine's own readers would make 2 of 1.5, and of 2017-06-15 23:59:59 a
+// date, and say nothing.
+func (t *Table) exactly(column, typ string) string {
+	has := fmt.Sprintf("%s || CAST(%s AS VARCHAR)", quote(fmt.Sprintf("%s: column %s is %s, and a row has ", t, column, typ)), column)
+	read, lost, why := fmt.Sprintf("TRY_CAST(%s AS %s)", column, typ), "", ""
+	exponent := fmt.Sprintf("(contains(%[1]s, 'e') OR contains(%[1]s, 'E'))", column)
+	var p, q int
+	switch n, _ := fmt.Sscanf(typ, "DECIMAL(%d,%d)", &p, &q); {
+	case typ == "DATE":
+		lost = fmt.Sprintf("TRY_CAST(%s AS TIMESTAMP) IS DISTINCT FROM TRY_CAST(%s AS TIMESTAMP)", column, read)
+		lost = fmt.Sprintf("%s IS NOT NULL AND %s", read, lost)
+		why = ", which has a time; declare it TIMESTAMP"
+	case textType(typ) != "VARCHAR":
+		lost = fmt.Sprintf("CAST(%s AS %s) IS DISTINCT FROM %s", read, textType(typ), column)
+		why = "; where fractions are meant, declare DOUBLE"
+	case n == 2:
+		wider := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38,%d))", column, 38-(p-q))
+		lost = fmt.Sprintf(`regexp_matches(%s, '\.[0-9]{%d}[0-9]*[1-9]') OR %s AND %s IS DISTINCT FROM %s`, column, q, exponent, wider, read)
+		lost = fmt.Sprintf("%s IS NOT NULL AND (%s)", read, lost)
+		why = ", which has more digits than " + typ + " holds"
+	default:
+		exact := fmt.Sprintf("TRY_CAST(%s AS DECIMAL(38, 18))", column)
+		lost = fmt.Sprintf("(contains(%s, '.') OR %s) AND (%[3]s IS NULL OR %[3]s <> trunc(%[3]s))", column, exponent, exact)
+	}
+	return fmt.Sprintf("CASE WHEN %s THEN error(%s || %s) ELSE coalesce(%s, CASE WHEN %s IS NOT NULL THEN error(%s) END) END", lost, has, quote(why), read, column, has)
+}
+
+var integers = regexp.MustCompile(`\bU?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)\b`)
+
+// textType is what a column of text is read as first, for exactly to look at: VARCHAR, or the type with texts for the integers in it. It is "" where the
+// engine's reader loses nothing.
+func textType(typ string) string {
+	plain := bare(typ)
+	if plain == "DATE" || regexp.MustCompile(`^DECIMAL\(\d+,\d+\)$`).MatchString(plain) {
+		return "VARCHAR"
+	}
+	found := integers.FindAllStringIndex(plain, -1)
+	if found == nil {
+		return ""
+	}
+	var b strings.Builder
+	at := 0
+	for _, m := range found {
+		b.WriteString(typ[at:m[0]] + "VARCHAR")
+		at = m[1]
+	}
+	return b.String() + typ[at:]
 }
 
 var digits = regexp.MustCompile(`\bDECIMAL\((\d+),`)
@@ -244,13 +342,11 @@ func manyDigits(typ string) bool {
 	return slices.ContainsFunc(digits.FindAllStringSubmatch(typ, -1), func(m []string) bool { return len(m[1]) > 1 && m[1] > "15" })
 }
 
-// asText makes texts of the integers among columns, for integer to read.
+// asText makes texts of the columns that exactly reads.
 func asText(columns []engine.Column, declared map[string]string) []engine.Column {
 	out := slices.Clone(columns)
 	for i, c := range out {
-		if dpbsql.IsInteger(declared[strings.ToLower(c.Name)]) {
-			out[i].Type = "VARCHAR"
-		}
+		out[i].Type = cmp.Or(textType(declared[strings.ToLower(c.Name)]), c.Type)
 	}
 	return out
 }
@@ -302,9 +398,9 @@ func readJSON(files []file, columns []engine.Column, compression string) string 
 }
 
 // readCSV reads by the order of columns in the files, so columns are all that the header names. A text in quotes is never NULL, so that ” and NULL differ.
-func readCSV(files []file, columns []engine.Column, compression string) string {
+func readCSV(files []file, columns []engine.Column, compression, buffers string) string {
 	return fmt.Sprintf(`read_csv([%s], auto_detect=false, header=true, delim=',', quote='"', escape='"', nullstr='', allow_quoted_nulls=false,
-		hive_partitioning=false, compression=%s, columns=%s)`, paths(files), quote(cmp.Or(compression, "none")), columnsOption(columns))
+		hive_partitioning=false, compression=%s, columns=%s, %s)`, paths(files), quote(cmp.Or(compression, "none")), columnsOption(columns), buffers)
 }
 
 func columnsOption(columns []engine.Column) string {
