@@ -19,6 +19,14 @@ type Label struct {
 // String writes the one full form, //pkg:name.
 func (l Label) String() string { return "//" + l.Pkg + ":" + l.Name }
 
+// At writes the label with a partition: //plays:plays@day=2017-06-15; without one, the label alone.
+func (l Label) At(partition string) string {
+	if partition == "" {
+		return l.String()
+	}
+	return l.String() + "@" + partition
+}
+
 // Short writes the label as it would be written in package from.
 func (l Label) Short(from string) string {
 	if l.Pkg == from {

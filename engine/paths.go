@@ -26,6 +26,9 @@ func JobPath(pkg string, parts ...string) string {
 	return up + path.Join(parts...)
 }
 
+// IsGlob says whether a path has wildcards.
+func IsGlob(path string) bool { return strings.ContainsAny(path, "*?[{") }
+
 // FormatOf reads format and compression from a path's ending.
 func FormatOf(name string) (Format, string) {
 	compression := ""

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Workspace is all that the dpb.hcl and pipeline.hcl files of one tree say.
 type Workspace struct {
@@ -17,6 +20,16 @@ type Workspace struct {
 type Team struct {
 	Name, Contact string
 	Range         Range
+}
+
+// OwnerText names a team with how to reach it, as messages do: royalties (royalties@example.com).
+func (w *Workspace) OwnerText(owner string) string {
+	for _, team := range w.Teams {
+		if team.Name == owner && team.Contact != "" {
+			return fmt.Sprintf("%s (%s)", team.Name, team.Contact)
+		}
+	}
+	return owner
 }
 
 // Package is one pipeline.hcl: the defaults of what it declares.

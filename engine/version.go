@@ -36,6 +36,11 @@ type Result struct {
 	Uncovered []string
 }
 
+// Expired says whether the result is older than validFor allows; 0 allows any age.
+func (r *Result) Expired(validFor time.Duration, now time.Time) bool {
+	return validFor > 0 && !now.Before(r.Observed.Add(validFor))
+}
+
 // OutputResult is one output as the job left it.
 type OutputResult struct {
 	Name    string

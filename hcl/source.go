@@ -124,9 +124,9 @@ func sourceOutput(name, glob string, varies bool) (string, engine.Shape, engine.
 		compression = ""
 	}
 	switch {
-	case isGlob(glob) && format == engine.Opaque || strings.HasSuffix(glob, "/"):
+	case engine.IsGlob(glob) && format == engine.Opaque || strings.HasSuffix(glob, "/"):
 		return name + "/", engine.Folder, engine.Opaque, ""
-	case isGlob(glob):
+	case engine.IsGlob(glob):
 		if strings.Count(base, "*") != 1 || strings.ContainsAny(base, "?[]{}") || varies {
 			base = "*" + ending(base)
 		}
@@ -136,8 +136,6 @@ func sourceOutput(name, glob string, varies bool) (string, engine.Shape, engine.
 	}
 	return base, engine.OneFile, format, compression
 }
-
-func isGlob(s string) bool { return strings.ContainsAny(s, "*?[{") }
 
 // ending is .csv.gz of a path's last part.
 func ending(base string) string {

@@ -150,9 +150,9 @@ func WriteFile(name string, b []byte) error {
 	return err
 }
 
-// encodeStats writes a header, the entries in order of path, and the digest of all that.
+// encodeStats writes the entries in order of path, sealed.
 func encodeStats(entries map[string]statEntry) []byte {
-	b := []byte(statMagic)
+	var b []byte
 	for _, path := range slices.Sorted(maps.Keys(entries)) {
 		e := entries[path]
 		b = binary.AppendUvarint(b, uint64(len(path)))
@@ -162,18 +162,29 @@ func encodeStats(entries map[string]statEntry) []byte {
 		}
 		b = append(b, e.Digest[:]...)
 	}
+	return Seal(statMagic, b)
+}
+
+// Seal frames what a process leaves for the next: a header, the body, and the digest of both.
+func Seal(header string, body []byte) []byte {
+	b := append([]byte(header), body...)
 	sum := cache.Sum(b)
 	return append(b, sum[:]...)
+}
+
+// Unseal returns the body that Seal framed; false for any other bytes.
+func Unseal(header string, b []byte) ([]byte, bool) {
+	end := len(b) - len(cache.Digest{})
+	if end < len(header) || cache.Sum(b[:end]) != cache.Digest(b[end:]) {
+		return nil, false
+	}
+	return bytes.CutPrefix(b[:end], []byte(header))
 }
 
 // decodeStats reads what encodeStats wrote; anything else is an empty cache.
 func decodeStats(b []byte) map[string]statEntry {
 	out := map[string]statEntry{}
-	end := len(b) - len(cache.Digest{})
-	if end < len(statMagic) || cache.Sum(b[:end]) != cache.Digest(b[end:]) {
-		return out
-	}
-	body, ok := bytes.CutPrefix(b[:end], []byte(statMagic))
+	body, ok := Unseal(statMagic, b)
 	if !ok {
 		return out
 	}

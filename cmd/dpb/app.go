@@ -264,6 +264,17 @@ func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error)
 	return f(s)
 }
 
+// withTarget opens the store to read of the one target that an argument names.
+func (a *app) withTarget(arg string, f func(*run.Session, graph.Selected) error) error {
+	return a.withSession(true, func(s *run.Session) error {
+		sel, err := a.selectTarget(s.Graph, arg)
+		if err != nil {
+			return err
+		}
+		return f(s, sel)
+	})
+}
+
 // pkg is the package that :name is relative to: that of the start directory.
 func (a *app) pkg() string {
 	dir, err := a.start()
@@ -364,14 +375,6 @@ func (a *app) printJSON(v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
-}
-
-// at writes a label with its partition.
-func at(l engine.Label, partition string) string {
-	if partition == "" {
-		return l.String()
-	}
-	return l.String() + "@" + partition
 }
 
 func (a *app) progressFlag(c *cobra.Command) {

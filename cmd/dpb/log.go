@@ -19,11 +19,7 @@ standard output and error.` + exits(exitOK, exitUsage, exitLocal),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(true, func(s *run.Session) error {
-				sel, err := a.selectTarget(s.Graph, args[0])
-				if err != nil {
-					return err
-				}
+			return a.withTarget(args[0], func(s *run.Session, sel graph.Selected) error {
 				if text {
 					if len(sel.Partitions) != 1 {
 						return usagef("%s means %s; name one", args[0], plural(len(sel.Partitions), "partition"))
@@ -51,7 +47,7 @@ func (a *app) history(s *run.Session, sel graph.Selected) error {
 			continue
 		}
 		for _, e := range entries {
-			a.printEntry(at(sel.Node.Target.Label, sel.Node.Set.Text(i)), e)
+			a.printEntry(sel.Node.Target.Label.At(sel.Node.Set.Text(i)), e)
 		}
 	}
 	if a.json {

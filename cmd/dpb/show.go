@@ -23,11 +23,7 @@ cut short as long as it is unambiguous, and #VERSION alone is enough.` + exits(e
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(true, func(s *run.Session) error {
-				v, err := a.findVersion(s, args[0])
-				if err != nil {
-					return err
-				}
+			return a.withVersion(args[0], func(s *run.Session, v engine.Version) error {
 				d, err := s.Details(c.Context(), v)
 				if err != nil {
 					return err
@@ -53,21 +49,29 @@ func (a *app) exportCmd() *cobra.Command {
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(true, func(s *run.Session) error {
-				v, err := a.findVersion(s, args[0])
-				if err != nil {
-					return err
-				}
+			return a.withVersion(args[0], func(s *run.Session, v engine.Version) error {
 				if p, err := engine.ParsePattern(args[0], a.pkg()); err == nil && p.Output != "" {
 					v.Outputs = slices.DeleteFunc(v.Outputs, func(o engine.VersionOutput) bool { return o.Name != p.Output })
 				}
-				if err = s.Export(c.Context(), v, a.argPath(args[1])); errors.Is(err, fs.ErrExist) {
+				err := s.Export(c.Context(), v, a.argPath(args[1]))
+				if errors.Is(err, fs.ErrExist) {
 					return usagef("%s is there already; name a new directory", args[1])
 				}
 				return err
 			})
 		},
 	}
+}
+
+// withVersion opens the store to read the version that an argument names.
+func (a *app) withVersion(arg string, f func(*run.Session, engine.Version) error) error {
+	return a.withSession(true, func(s *run.Session) error {
+		v, err := a.findVersion(s, arg)
+		if err != nil {
+			return err
+		}
+		return f(s, v)
+	})
 }
 
 // findVersion finds the version that an argument names: by its id, or the current one of a partition.
@@ -101,7 +105,7 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 		return engine.Version{}, err
 	}
 	if !ok {
-		return engine.Version{}, usagef("%s has no current version; dpb build makes one", at(label, partition))
+		return engine.Version{}, usagef("%s has no current version; dpb build makes one", label.At(partition))
 	}
 	return versionByID(s, arg, id.String(), engine.Label{}, "")
 }
@@ -112,7 +116,7 @@ func newest(sel graph.Selected) string {
 	if len(sel.Partitions) == 0 {
 		return "one that has ended"
 	}
-	return at(sel.Node.Target.Label, sel.Node.Set.Text(sel.Partitions[len(sel.Partitions)-1]))
+	return sel.Node.Target.Label.At(sel.Node.Set.Text(sel.Partitions[len(sel.Partitions)-1]))
 }
 
 func versionByID(s *run.Session, arg, prefix string, label engine.Label, partition string) (engine.Version, error) {

@@ -22,11 +22,7 @@ root cause. Of a fresh partition it says why it was last built. Without a partit
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withSession(true, func(s *run.Session) error {
-				sel, err := a.selectTarget(s.Graph, args[0])
-				if err != nil {
-					return err
-				}
+			return a.withTarget(args[0], func(s *run.Session, sel graph.Selected) error {
 				d, err := s.Status(c.Context(), []graph.Selected{sel})
 				if err != nil {
 					return err
@@ -65,7 +61,7 @@ func (a *app) printCause(c *run.Cause, depth int) {
 	if c.Skipped > 0 {
 		fmt.Fprintf(a.stdout, "%s… %s of %s, each changed by the one before it\n", indent, plural(c.Skipped, "more partition"), c.Label)
 	}
-	head := indent + at(c.Label, c.Partition)
+	head := indent + c.Label.At(c.Partition)
 	if c.State != "" {
 		head += " is " + paint(c.State)
 	}

@@ -51,6 +51,11 @@ func (g *Graph) Action(id ActionID) (*Node, int) {
 	return g.Nodes[k], int(id - g.Nodes[k].Base)
 }
 
+// ReadsItself says whether a target reads its own earlier partitions.
+func (n *Node) ReadsItself() bool {
+	return slices.ContainsFunc(n.Edges, func(e *Edge) bool { return e != nil && e.From == n })
+}
+
 // resolver builds a graph and collects what is wrong.
 type resolver struct {
 	*Graph
@@ -293,12 +298,7 @@ func (r *resolver) ownerText(t *engine.Target) string {
 	if t.Owner == "" {
 		return "whoever owns //" + t.Label.Pkg
 	}
-	for _, team := range r.Workspace.Teams {
-		if team.Name == t.Owner && team.Contact != "" {
-			return fmt.Sprintf("%s (%s)", team.Name, team.Contact)
-		}
-	}
-	return t.Owner
+	return r.Workspace.OwnerText(t.Owner)
 }
 
 // outputOf finds the output that a reference means: the named one, the only one, or the one named like the target.
@@ -416,7 +416,7 @@ func (r *resolver) cycle(path []*Node, closing *Edge) {
 func (r *resolver) warnOfTotals() {
 	for _, n := range r.Nodes {
 		for _, e := range n.Edges {
-			if e == nil || e.From == n || e.Input.TakeLast || !slices.ContainsFunc(e.From.Edges, func(own *Edge) bool { return own != nil && own.From == e.From }) {
+			if e == nil || e.From == n || e.Input.TakeLast || !e.From.ReadsItself() {
 				continue
 			}
 			if k := e.From.Set.time(); k >= 0 && (e.dims[k].relation == finer || e.dims[k].relation == all) {

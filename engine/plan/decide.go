@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -68,19 +67,14 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 	switch {
 	case err != nil:
 		return 0, 0, err
-	case failed && (result == nil || expired(n, result, w.d.now)):
+	case failed && (result == nil || result.Expired(n.Target.ValidFor, w.d.now)):
 		return engine.Failed, id, nil
-	case result != nil && expired(n, result, w.d.now):
+	case result != nil && result.Expired(n.Target.ValidFor, w.d.now):
 		return engine.Stale, id, nil
 	case result != nil && s.setOutputs(n, i, result.Outputs):
 		return engine.Fresh, 0, nil
 	}
 	return engine.Stale, id, nil
-}
-
-// expired says whether a result is older than valid_for allows.
-func expired(n *graph.Node, r *engine.Result, now time.Time) bool {
-	return n.Target.ValidFor > 0 && !now.Before(r.Observed.Add(n.Target.ValidFor))
 }
 
 func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, graph.ActionID, error) {

@@ -29,7 +29,7 @@ func InputFile(n *graph.Node, k int) string {
 		}
 		return in.Name + ending(e.Output.Path)
 	}
-	if last := in.Files[len(in.Files)-1]; !hasWildcard(in.Files) {
+	if last := in.Files[len(in.Files)-1]; !slices.ContainsFunc(in.Files, func(s engine.Segment) bool { return engine.IsGlob(s.Literal) }) {
 		return in.Name + ending(last.Literal)
 	}
 	return ""
@@ -47,15 +47,6 @@ func ending(name string) string {
 		return base[at:]
 	}
 	return ""
-}
-
-func hasWildcard(t engine.Text) bool {
-	for _, s := range t {
-		if strings.ContainsAny(s.Literal, "*?[{") {
-			return true
-		}
-	}
-	return false
 }
 
 // obstacle is why an action can't be decided, with the action at which that begins.

@@ -1,17 +1,16 @@
 package publish
 
 import (
-	"bytes"
 	"encoding/binary"
 
-	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 )
 
 const magic = "dpb view 1\n"
 
-// encode writes a header, the places in order, and the digest of all that.
+// encode writes the places in order, sealed.
 func encode(m map[string]shown) []byte {
-	b := []byte(magic)
+	var b []byte
 	text := func(s string) {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
@@ -28,17 +27,12 @@ func encode(m map[string]shown) []byte {
 			}
 		}
 	}
-	sum := cache.Sum(b)
-	return append(b, sum[:]...)
+	return disk.Seal(magic, b)
 }
 
 // decode reads what encode wrote; anything else is an empty state, after which all is shown anew.
 func decode(b []byte) map[string]shown {
-	end := len(b) - len(cache.Digest{})
-	if end < len(magic) || cache.Sum(b[:end]) != cache.Digest(b[end:]) {
-		return map[string]shown{}
-	}
-	body, ok := bytes.CutPrefix(b[:end], []byte(magic))
+	body, ok := disk.Unseal(magic, b)
 	if !ok {
 		return map[string]shown{}
 	}

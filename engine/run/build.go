@@ -102,20 +102,15 @@ func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Opt
 }
 
 func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bool) error {
-	b.pass = pass{decider: plan.New(b.s.Graph, b.s, b.s.Now), nodes: make([]nodeRun, len(b.s.Graph.Nodes)), jobs: map[graph.ActionID]Job{},
-		outcomes: map[graph.ActionID]Outcome{}, results: make(chan jobResult, b.opts.Jobs)}
-	for range runtime.GOMAXPROCS(0) {
-		b.workers = append(b.workers, b.decider.Worker())
+	if err := b.begin(selected); err != nil {
+		return err
 	}
+	b.jobs, b.outcomes, b.results = map[graph.ActionID]Job{}, map[graph.ActionID]Outcome{}, make(chan jobResult, b.opts.Jobs)
 	for slot := range b.opts.Jobs {
 		b.slots = append(b.slots, slot)
 	}
 	slices.Reverse(b.slots)
 	b.counts.Ran, b.counts.Same = len(b.ran), b.same
-	b.mark(selected)
-	if err := b.s.seed(b.decider); err != nil {
-		return err
-	}
 	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx))
 	if first {
 		b.recorder.keep(b.retire())
@@ -128,6 +123,16 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 	}
 	b.loop(ctx)
 	return b.finishRecording()
+}
+
+// begin starts a pass in which nothing is decided: what takes part is marked, and what pointers tell is known.
+func (b *build) begin(selected []graph.Selected) error {
+	b.pass = pass{decider: plan.New(b.s.Graph, b.s, b.s.Now), nodes: make([]nodeRun, len(b.s.Graph.Nodes))}
+	for range runtime.GOMAXPROCS(0) {
+		b.workers = append(b.workers, b.decider.Worker())
+	}
+	b.mark(selected)
+	return b.s.seed(b.decider)
 }
 
 // retire is the record of what is no more: targets, and partitions that have left their sets.
@@ -200,21 +205,12 @@ func (b *build) decideAll(ctx context.Context) {
 		if b.nodes[n.Index].wanted == nil || ctx.Err() != nil {
 			continue
 		}
-		if slices.Contains(b.edgesFrom(n), n) {
+		if n.ReadsItself() {
 			b.decideInOrder(n)
 		} else {
 			b.decideNode(n)
 		}
 	}
-}
-
-func (b *build) edgesFrom(n *graph.Node) (from []*graph.Node) {
-	for _, e := range n.Edges {
-		if e != nil {
-			from = append(from, e.From)
-		}
-	}
-	return from
 }
 
 // decideInOrder is for a target that reads its own earlier partitions.

@@ -278,9 +278,9 @@ func (p *pipeline) build(t *testing.T, store string, jobs int) outcome {
 	for _, n := range g.Nodes {
 		for i := range n.Set.Len() {
 			if state := d.State(n, i); state != engine.Fresh {
-				t.Fatalf("%s is %s after a build", at(n.Target.Label, n.Set.Text(i)), state)
+				t.Fatalf("%s is %s after a build", n.Target.Label.At(n.Set.Text(i)), state)
 			}
-			o.trees[at(n.Target.Label, n.Set.Text(i))] = d.Tree(n, i, 0)
+			o.trees[n.Target.Label.At(n.Set.Text(i))] = d.Tree(n, i, 0)
 			if isJob(n) {
 				o.keys[d.Key(n, i)] = true
 			}

@@ -47,14 +47,14 @@ func (s *Session) History(n *graph.Node, i int) ([]Entry, error) {
 // CopyLog writes the log of the last run of an action: of the wanted one if it failed, else of the version that is current.
 func (s *Session) CopyLog(ctx context.Context, w io.Writer, n *graph.Node, i int) error {
 	if s.Ledger == nil {
-		return fmt.Errorf("%s: no job has run yet", at(n.Target.Label, n.Set.Text(i)))
+		return fmt.Errorf("%s: no job has run yet", n.Target.Label.At(n.Set.Text(i)))
 	}
 	runs, err := s.Ledger.Runs(s.Graph.Workspace.Name, n.Target.Label, n.Set.Text(i))
 	if err != nil {
 		return err
 	}
 	if len(runs) == 0 {
-		return fmt.Errorf("%s: no job has run yet", at(n.Target.Label, n.Set.Text(i)))
+		return fmt.Errorf("%s: no job has run yet", n.Target.Label.At(n.Set.Text(i)))
 	}
 	if runs[0].Failure != "" {
 		fmt.Fprintf(w, "failed: %s\n", runs[0].Failure)
@@ -131,7 +131,7 @@ type DetailedPart struct {
 
 // Details looks up a version's result and the parts of its key.
 func (s *Session) Details(ctx context.Context, v engine.Version) (*Details, error) {
-	d := &Details{Version: v.ID.String(), Target: at(v.Label, v.Partition), Partition: v.Partition, Created: v.Created, Provenance: v.Provenance, Key: v.Key.String()}
+	d := &Details{Version: v.ID.String(), Target: v.Label.At(v.Partition), Partition: v.Partition, Created: v.Created, Provenance: v.Provenance, Key: v.Key.String()}
 	r, ok, err := s.Ledger.Result(v.Key)
 	if err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ func (s *Session) prepareJob(d *plan.Decider, w *plan.Worker, n *graph.Node, i i
 		return nil, err
 	}
 	if engine.Key(p.parts) != p.key {
-		panic(fmt.Sprintf("%s: its inputs changed after it was decided", at(n.Target.Label, n.Set.Text(i))))
+		panic(fmt.Sprintf("%s: its inputs changed after it was decided", n.Target.Label.At(n.Set.Text(i))))
 	}
 	if p.bindings, err = w.Bindings(n, i); err != nil {
 		return nil, err
@@ -126,8 +126,7 @@ func (s *Session) madeElsewhere(p *prepared) (*engine.Result, bool) {
 		return nil, false
 	}
 	r, ok, err := s.Ledger.Result(p.key)
-	valid := p.node.Target.ValidFor
-	return &r, ok && err == nil && (valid == 0 || s.Now.Before(r.Observed.Add(valid)))
+	return &r, ok && err == nil && !r.Expired(p.node.Target.ValidFor, s.Now)
 }
 
 func (s *Session) runJob(ctx, kill context.Context, p *prepared, r *jobResult) {

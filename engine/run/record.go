@@ -31,6 +31,11 @@ type record struct {
 	panic    any
 }
 
+// forLedger says whether the record adds or withdraws anything there: a build with nothing to do need not wait for who else writes.
+func (r *record) forLedger() bool {
+	return r.result != nil || r.run != nil || r.version != nil || r.retired != nil
+}
+
 // recorder writes records in groups: one commit for all that came while the last one was under way.
 type recorder struct {
 	s   *Session
@@ -127,6 +132,9 @@ func (r *recorder) commit(ctx context.Context, batch []*record) error {
 				return err
 			}
 		}
+	}
+	if !slices.ContainsFunc(batch, (*record).forLedger) {
+		return nil
 	}
 	return r.s.Ledger.Write(ctx, func(tx *ledger.Tx) error {
 		for _, rec := range batch {

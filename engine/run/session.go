@@ -3,10 +3,7 @@ package run
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -186,12 +183,8 @@ func (s *Session) Status(ctx context.Context, selected []graph.Selected) (*plan.
 // StatusOfAll is Status, and lists all actions that were decided: also those that the selected ones need.
 func (s *Session) StatusOfAll(ctx context.Context, selected []graph.Selected) (*plan.Decider, []graph.Selected, error) {
 	s.stat.Context = ctx
-	b := &build{s: s, pass: pass{decider: plan.New(s.Graph, s, s.Now), nodes: make([]nodeRun, len(s.Graph.Nodes))}}
-	for range runtime.GOMAXPROCS(0) {
-		b.workers = append(b.workers, b.decider.Worker())
-	}
-	b.mark(selected)
-	if err := s.seed(b.decider); err != nil {
+	b := &build{s: s}
+	if err := b.begin(selected); err != nil {
 		return nil, nil, err
 	}
 	var needed []graph.Selected
@@ -207,7 +200,7 @@ func (s *Session) StatusOfAll(ctx context.Context, selected []graph.Selected) (*
 		}
 		needed = append(needed, sel)
 		workers := b.workers
-		if slices.Contains(b.edgesFrom(n), n) { // it reads its own earlier partitions
+		if n.ReadsItself() { // in order
 			workers = workers[:1]
 		}
 		each(workers, len(sel.Partitions), func(w *plan.Worker, at int) { w.Decide(n, sel.Partitions[at]) })
@@ -234,14 +227,4 @@ func (s *Session) Present(ctx context.Context, d *plan.Decider, n *graph.Node, i
 		}
 	}
 	return true
-}
-
-// ownerOf names the team that owns a target, with how to reach it; "" if nobody was named.
-func (s *Session) ownerOf(t *engine.Target) string {
-	for _, team := range s.Graph.Workspace.Teams {
-		if team.Name == t.Owner && team.Contact != "" {
-			return fmt.Sprintf("%s (%s)", team.Name, team.Contact)
-		}
-	}
-	return t.Owner
 }

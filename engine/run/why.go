@@ -145,7 +145,7 @@ func (s *Session) Why(d *plan.Decider, n *graph.Node, i int) (*Cause, error) {
 }
 
 func (e *explainer) cause(n *graph.Node, i int) *Cause {
-	return &Cause{Label: n.Target.Label, Target: n.Target.Label.String(), Partition: n.Set.Text(i), Owner: e.s.ownerOf(n.Target)}
+	return &Cause{Label: n.Target.Label, Target: n.Target.Label.String(), Partition: n.Set.Text(i), Owner: e.s.Graph.Workspace.OwnerText(n.Target.Owner)}
 }
 
 func (e *explainer) state(n *graph.Node, i int) (*Cause, error) {
@@ -303,7 +303,7 @@ func (e *explainer) upstream(c *Cause, n *graph.Node, i int) error {
 		}
 		return nil
 	}
-	c.Text = fmt.Sprintf("%s is %s", at(from.Target.Label, from.Set.Text(j)), e.d.State(from, j))
+	c.Text = fmt.Sprintf("%s is %s", from.Target.Label.At(from.Set.Text(j)), e.d.State(from, j))
 	if e.d.State(n, i) == engine.Undecided {
 		c.Text += "; if it gives the same result, this stays as it is"
 	}
@@ -423,14 +423,6 @@ func (e *explainer) tree(c *Cause, v engine.Version) cache.Tree {
 	return cache.Tree{}
 }
 
-// at writes a label with its partition.
-func at(l engine.Label, partition string) string {
-	if partition == "" {
-		return l.String()
-	}
-	return l.String() + "@" + partition
-}
-
 // Brief says in one line why an action is not fresh.
 func (s *Session) Brief(d *plan.Decider, n *graph.Node, i int) (string, error) {
 	id, state := n.Base+graph.ActionID(i), d.State(n, i)
@@ -453,8 +445,8 @@ func (s *Session) Brief(d *plan.Decider, n *graph.Node, i int) (string, error) {
 		err := e.upstream(c, n, i)
 		return c.Text, err
 	}
-	text := fmt.Sprintf("%s is %s", at(from.Target.Label, from.Set.Text(j)), d.State(from, j))
-	if owner := s.ownerOf(from.Target); owner != "" && state != engine.Undecided {
+	text := fmt.Sprintf("%s is %s", from.Target.Label.At(from.Set.Text(j)), d.State(from, j))
+	if owner := s.Graph.Workspace.OwnerText(from.Target.Owner); owner != "" && state != engine.Undecided {
 		text += "; ask " + owner
 	}
 	return text, nil

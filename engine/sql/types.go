@@ -68,9 +68,6 @@ func Widens(from, to string) bool {
 	return digits > 0 && q-t >= digits
 }
 
-// IsInteger says whether a type, in the engine's spelling, is one of the integers that files hold.
-func IsInteger(typ string) bool { return integerBits[typ] != 0 && abs(integerBits[typ]) < 128 }
-
 func abs(n int) int { return max(n, -n) }
 
 // Block writes columns as they stand in a pipeline.hcl.

@@ -76,5 +76,5 @@ func (p printer) overall(s progress, now time.Time) string {
 
 func (p printer) job(j run.Job, now time.Time, width int) string {
 	took := "  " + Duration(now.Sub(j.Started).Truncate(100*time.Millisecond))
-	return cut("  "+cutLeft(at(j.Label, j.Partition), width-2-textWidth(took))+p.faint.Sprint(took), width)
+	return cut("  "+cutLeft(j.Label.At(j.Partition), width-2-textWidth(took))+p.faint.Sprint(took), width)
 }

@@ -29,16 +29,9 @@ func newPrinter(colored, verbose bool) printer {
 	return p
 }
 
-func at(l engine.Label, partition string) string {
-	if partition == "" {
-		return l.String()
-	}
-	return l.String() + "@" + partition
-}
-
 // started is the line of a job that began.
 func (p printer) started(j run.Job) string {
-	return p.faint.Sprint("running ") + at(j.Label, j.Partition) + p.because(j)
+	return p.faint.Sprint("running ") + j.Label.At(j.Partition) + p.because(j)
 }
 
 // because tells why a job ran, with the space before it.
@@ -60,9 +53,9 @@ func (p printer) in(d time.Duration) string {
 // succeeded is the line of a job that ended well.
 func (p printer) succeeded(j run.Job, o run.Outcome) string {
 	if o.Elsewhere {
-		return p.green.Sprint("took ") + at(j.Label, j.Partition) + " from another dpb, which made it meanwhile"
+		return p.green.Sprint("took ") + j.Label.At(j.Partition) + " from another dpb, which made it meanwhile"
 	}
-	line := p.green.Sprint("ran ") + at(j.Label, j.Partition) + p.in(o.Wall) + p.because(j)
+	line := p.green.Sprint("ran ") + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
 	if o.Rows >= 0 {
 		line += ", " + plural(int(o.Rows), "row")
 	}
@@ -77,7 +70,7 @@ func (p printer) succeeded(j run.Job, o run.Outcome) string {
 
 // failed is what there is to say of a job that failed: where, the end of its log, and the path of the whole.
 func (p printer) failed(j run.Job, o run.Outcome) []string {
-	head := p.red.Sprint("failed ") + at(j.Label, j.Partition) + p.in(o.Wall) + p.because(j)
+	head := p.red.Sprint("failed ") + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
 	lines := []string{head}
 	if len(o.Problems) == 0 || !strings.Contains(o.Failure, o.Problems[0].Summary) { // else it says the same without the place
 		why, more, _ := strings.Cut(o.Failure, "\n")
@@ -144,7 +137,7 @@ func (p printer) stillRunning(jobs []run.Job, now time.Time, least time.Duration
 		case len(parts) == named:
 			others++
 		default:
-			parts = append(parts, at(j.Label, j.Partition)+p.faint.Sprint(" "+Duration(d.Truncate(time.Second))))
+			parts = append(parts, j.Label.At(j.Partition)+p.faint.Sprint(" "+Duration(d.Truncate(time.Second))))
 		}
 	}
 	if others > 0 {

@@ -161,7 +161,7 @@ func byCause(failures []run.Failure) []cause {
 }
 
 func (p printer) cause(c cause) []string {
-	what := at(c.Label, c.Partition)
+	what := c.Label.At(c.Partition)
 	if c.partitions > 1 {
 		what = fmt.Sprintf("%s at %s (%s … %s)", c.Label, plural(c.partitions, "partition"), c.Partition, c.last)
 	}

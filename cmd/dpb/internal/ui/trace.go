@@ -66,7 +66,7 @@ func (t *trace) Finished(j run.Job, o run.Outcome) {
 	if o.Failure != "" {
 		args["failure"] = o.Failure
 	}
-	t.write(traceEvent{at(j.Label, j.Partition), j.Kind.String(), "X", microseconds(j.Started.Sub(t.began)), microseconds(took), 1, j.Slot + 1, args})
+	t.write(traceEvent{j.Label.At(j.Partition), j.Kind.String(), "X", microseconds(j.Started.Sub(t.began)), microseconds(took), 1, j.Slot + 1, args})
 }
 
 func (t *trace) Counted(run.Counts) {}
