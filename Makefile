@@ -1,6 +1,7 @@
 # make demo   builds the example pipeline, twice, and shows what happened
+# make story  plays what the rules of that pipeline are for: see examples/soundcloud/README.md
 # make test   all tests; also without cgo, as the core must work without the SQL engine
-# make bench  measurements, beside ninja where it is installed
+# make bench  measurements, beside ninja where it is installed and beside DuckDB
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
 # make lint   gofmt, vet, staticcheck
 
@@ -10,7 +11,7 @@ BENCH_DIR  ?= $(firstword $(wildcard /dev/shm) /tmp)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: all demo test bench fuzz lint install clean
+.PHONY: all demo story test bench fuzz lint install clean
 
 all: bin/dpb
 
@@ -26,12 +27,17 @@ demo: bin/dpb
 	bin/dpb -C examples/soundcloud build //...
 	bin/dpb -C examples/soundcloud status
 
+story: bin/dpb
+	DPB=$(abspath bin/dpb) examples/soundcloud/story.sh
+
 test:
 	$(GO) test ./...
 	CGO_ENABLED=0 $(GO) test -short ./cache/... ./engine/... ./hcl/...
 
 bench: bin/dpb
 	DPB=$(abspath bin/dpb) BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideNinja -benchtime 1x -timeout 2h ./cmd/dpb
+	BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideSummarize -benchtime 1x -timeout 1h ./engine/fingerprint
+	BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench Diff -benchtime 1x -timeout 1h ./engine/sql/duckdb
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./hcl ./engine/sql/... ./engine/graph
 
 fuzz:

@@ -9,7 +9,7 @@ import (
 // Accepted text is written again as what was read: there is one form.
 
 func FuzzLabel(f *testing.F) {
-	for _, s := range []string{"//a/b:c", "//a", ":c", "//a:b.c", "//", "a", "//a:", "//a//b:c", "//ä:b"} {
+	for _, s := range []string{"//a/b:c", "//a", ":c", "//a:b.c", "//", "a", "//a:", "//a//b:c", "//ä:b", "//a:b.quarantine", ":b.c.quarantine", ":quarantine", "//a/b.quarantine"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -25,7 +25,7 @@ func FuzzLabel(f *testing.F) {
 }
 
 func FuzzPattern(f *testing.F) {
-	for _, s := range []string{"//...", "//a/...", "-//a:all", ":all", "//a:b.c@day=2017-06-01..2017-06-07,country=DE", "//a:b#4f1c9a", "//a@day=..2017", "@", "#"} {
+	for _, s := range []string{"//...", "//a/...", "-//a:all", ":all", "//a:b.c@day=2017-06-01..2017-06-07,country=DE", "//a:b#4f1c9a", "//a@day=..2017", "@", "#", "//a:b.quarantine"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

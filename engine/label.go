@@ -46,18 +46,28 @@ func (l Label) Compare(m Label) int {
 // Ref is a label with the output of it that is meant: //pkg:target.output. Output is "" where the text named none.
 type Ref struct {
 	Label
-	Output string
+	Output     string
+	Quarantine bool // the rows that were rejected of the output: //pkg:target.output.quarantine
 }
 
 func (r Ref) String() string {
-	if r.Output == "" {
-		return r.Label.String()
+	s := r.Label.String()
+	if r.Output != "" {
+		s += "." + r.Output
 	}
-	return r.Label.String() + "." + r.Output
+	if r.Quarantine {
+		s += quarantineSuffix
+	}
+	return s
 }
+
+const quarantineSuffix = ".quarantine"
 
 // reserved names stand for something else in patterns and references.
 var reserved = map[string]string{"all": "a pattern for every target of a package", "quarantine": "the rejected rows of an output"}
+
+// BuiltinRules are the names of rules that need no expect block, and which no expect block on an output may have.
+var BuiltinRules = []string{RuleColumns, RuleKey, RuleMetric, RuleReferences, RuleRejected}
 
 // CheckName says why name can't name a target, source, input, output, partition or rule, or nil.
 func CheckName(name string) error {
@@ -85,13 +95,16 @@ func isName(s string) bool {
 // ParseLabel reads //pkg:name, //pkg (= //pkg:last part of pkg) and :name, the last relative to package from.
 func ParseLabel(s, from string) (Label, error) {
 	r, err := ParseRef(s, from)
-	if err == nil && r.Output != "" {
+	switch {
+	case err == nil && r.Quarantine:
+		return Label{}, fmt.Errorf("label %q: a quarantine can't be named here", s)
+	case err == nil && r.Output != "":
 		return Label{}, fmt.Errorf("label %q: an output can't be named here", s)
 	}
 	return r.Label, err
 }
 
-// ParseRef reads a label that may name one output: //pkg:target.output.
+// ParseRef reads a label that may name one output, //pkg:target.output, or what was rejected of it, //pkg:target.output.quarantine.
 func ParseRef(s, from string) (Ref, error) {
 	bad := func(why string) (Ref, error) { return Ref{}, fmt.Errorf("label %q: %s", s, why) }
 	pkg, name, found := from, "", false
@@ -112,6 +125,7 @@ func ParseRef(s, from string) (Ref, error) {
 	if err := checkPackage(pkg); err != nil {
 		return bad(err.Error())
 	}
+	name, quarantine := strings.CutSuffix(name, quarantineSuffix)
 	name, output, dotted := strings.Cut(name, ".")
 	if err := CheckName(name); err != nil {
 		return bad(err.Error())
@@ -119,7 +133,7 @@ func ParseRef(s, from string) (Ref, error) {
 	if dotted && !isName(output) {
 		return bad(fmt.Sprintf("%q is no output's name", output))
 	}
-	return Ref{Label{pkg, name}, output}, nil
+	return Ref{Label{pkg, name}, output, quarantine}, nil
 }
 
 func checkPackage(pkg string) error {
@@ -190,6 +204,9 @@ func ParsePattern(s, from string) (Pattern, error) {
 		return p, nil
 	}
 	ref, err := ParseRef(rest, from)
+	if err == nil && ref.Quarantine {
+		err = fmt.Errorf("pattern %q: a quarantine is read by inputs, and can't be selected", s)
+	}
 	p.Label, p.Output = ref.Label, ref.Output
 	return p, err
 }
@@ -223,7 +240,7 @@ func (p Pattern) String() string {
 	case p.Name == "":
 		b.WriteString("//" + p.Pkg + ":all")
 	default:
-		b.WriteString(Ref{p.Label, p.Output}.String())
+		b.WriteString(Ref{Label: p.Label, Output: p.Output}.String())
 	}
 	for i, s := range p.Subset {
 		b.WriteByte("@,"[min(i, 1)])

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 )
 
@@ -19,7 +21,9 @@ type Workspace struct {
 // Team owns targets; Contact is what a message tells people to use.
 type Team struct {
 	Name, Contact string
-	Range         Range
+	// Notify is a webhook's URL, or a command with its arguments; nil: nobody is called.
+	Notify []string
+	Range  Range
 }
 
 // OwnerText names a team with how to reach it, as messages do: royalties (royalties@example.com).
@@ -213,12 +217,30 @@ type Metric struct {
 	Range     Range
 }
 
+var selects = regexp.MustCompile(`(?i)\b(SELECT|FROM)\b`)
+
+// ReadsInputs says whether the SQL may read inputs: it has a SELECT or FROM, be it within an expression.
+func (m *Metric) ReadsInputs() bool { return selects.MatchString(m.SQL) }
+
 // Expect is a rule over fingerprints. That is its source text, whose names and types were checked when it was loaded.
 type Expect struct {
 	Name, That, Message string
 	Warn                bool
 	Prior               int
 	Range               Range
+	Uses                []Use
+	Judge               func(Scope) Judged // evaluates That
+}
+
+// Use is a name in a rule, taken apart: metric, spam_rate. What a rule over lists names of each element follows the list's name: parts, metric, spam_rate.
+type Use struct {
+	Path  []string
+	Range Range
+}
+
+// UsesRoot says whether the rule names anything that begins with root.
+func (x *Expect) UsesRoot(root string) bool {
+	return slices.ContainsFunc(x.Uses, func(u Use) bool { return u.Path[0] == root })
 }
 
 // Reject moves rows aside. Where is empty if Unreadable.

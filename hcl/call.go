@@ -59,20 +59,34 @@ func (c *checker) call(e *hclsyntax.FunctionCallExpr) *shape {
 		args[last] = args[last].elem
 	}
 	if f, ok := ruleFunctions[e.Name]; ok {
-		if !c.arguments(e, f, args) {
+		if !c.arguments(e, f, args) || c.noTime(e) {
 			return anything
 		}
 		return f.result
 	}
 	f, ok := pure[e.Name]
-	if e.Name == "try" || e.Name == "can" {
+	switch {
+	case e.Name == "can" && len(args) == 1 && !e.ExpandFinal:
+		return aBool
+	case e.Name == "try" && len(args) > 0 && !e.ExpandFinal:
 		return anything
-	}
-	if !ok {
+	case e.Name == "can" || e.Name == "try":
+		c.report(e.Range(), "write try(replaced.rows, 0), or can(replaced.rows)", "%s has %s", e.Name, count(len(args), "argument"))
+		return anything
+	case !ok:
 		c.unknownFunction(e.Name, e.NameRange, ruleFunctionNames())
 		return anything
 	}
 	return c.pureCall(e, f, args)
+}
+
+// noTime reports start() and end() of what has no time.
+func (c *checker) noTime(e *hclsyntax.FunctionCallExpr) bool {
+	if !c.timeless || e.Name != "start" && e.Name != "end" {
+		return false
+	}
+	c.report(e.Range(), "compare with a date in quotes, or cut this with partition_by", "%s() needs a time dimension, and this has none", e.Name)
+	return true
 }
 
 // arguments checks the call of a function that only rules have.

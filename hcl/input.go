@@ -114,7 +114,11 @@ func (d *edges) lastPart(e hclsyntax.Expression, s string) (string, bool) {
 		d.report(e.Range(), `write "//package:name" or ":name"`, "%s", err)
 		return "", false
 	}
-	if ref.Output != "" {
+	switch {
+	case ref.Quarantine:
+		d.report(e.Range(), fmt.Sprintf("write inputs = { rejected = %q }", s), "rejected rows need a name of their own")
+		return "", false
+	case ref.Output != "":
 		return ref.Output, true
 	}
 	return ref.Name, true

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fatih/color"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/hcl/diag"
 )
 
@@ -44,10 +46,13 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// messages loads the workspace of an archive and renders its problems.
+// messages loads the workspace of an archive and renders its problems: those of the graph, if the files have none.
 func messages(t *testing.T, a *txtar.Archive) string {
 	root := unpack(t, a)
-	_, sources, problems := Load(root, Options{Version: "0.5.0"})
+	w, sources, problems := Load(root, Options{Version: "0.5.0"})
+	if len(problems) == 0 {
+		_, problems = graph.New(w, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	}
 	for _, p := range problems {
 		if strings.Contains(p.Summary+p.Detail+p.Hint, root) {
 			t.Errorf("%q names a path of the machine", p.Summary)

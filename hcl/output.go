@@ -21,7 +21,7 @@ func (b *block) outputs(t *engine.Target) []*rule {
 		o := &engine.Output{Name: c.name, Columns: c.columns(), Range: place(c.header)}
 		c.outputPath(t, o)
 		c.tableRules(o)
-		rules = append(rules, c.rules(o)...)
+		rules = append(rules, c.rules(t, o)...)
 		for i, other := range t.Outputs {
 			if collide(o.Path, other.Path) {
 				c.report(c.pathRange(), "give each output a path of its own", "outputs %q and %q would both write %s", other.Name, o.Name, shorter(o.Path, other.Path)).
@@ -166,6 +166,11 @@ func (b *block) tableRules(o *engine.Output) {
 		ref, err := engine.ParseRef(s, b.pkg)
 		if err != nil {
 			b.report(x.expr.Range(), `write a label, such as ":customers"`, "%s", err)
+			continue
+		}
+		if ref.Quarantine {
+			good := engine.Ref{Label: ref.Label, Output: ref.Output}
+			b.report(x.expr.Range(), fmt.Sprintf("write %q", good), "values can't be looked up among rejected rows")
 			continue
 		}
 		o.References = append(o.References, engine.Reference{Column: x.key, To: ref, Range: place(x.expr.Range())})

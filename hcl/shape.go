@@ -80,9 +80,10 @@ func facts(columns []engine.Column, metrics []*engine.Metric, rejects []*engine.
 
 // columnShape is the shape of a column's statistics; values are its own.
 func columnShape(values *shape) *shape {
+	frequent := &shape{kind: record, what: "part of a frequent value", parts: map[string]*shape{"value": values, "rows": aNumber, "share": aNumber}}
 	return &shape{kind: record, what: "statistic of a column", parts: map[string]*shape{
 		"nulls": aNumber, "distinct": aNumber, "min": values, "max": values, "mean": aNumber, "stddev": aNumber, "entropy": aNumber,
-		"quantile": {kind: record, what: "quantile", elem: values}, "top": listOf(anything),
+		"quantile": {kind: record, what: "quantile", elem: values}, "top": listOf(frequent),
 	}}
 }
 

@@ -38,7 +38,7 @@ func (b *block) source() *engine.Target {
 	if e := b.require("path"); e != nil {
 		b.sourcePath(t, o, e)
 	}
-	for _, r := range b.rules(o) {
+	for _, r := range b.rules(t, o) {
 		r.check(t, o, nil)
 	}
 	return t

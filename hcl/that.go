@@ -21,7 +21,7 @@ func (r *rule) check(t *engine.Target, o *engine.Output, in *engine.Input) {
 	if e == nil {
 		return
 	}
-	c := &checker{rule: r, names: map[string]*shape{}}
+	c := &checker{rule: r, names: map[string]*shape{}, timeless: !r.hasTime(t)}
 	if in != nil {
 		c.onEdge(in)
 	} else {
@@ -33,7 +33,40 @@ func (r *rule) check(t *engine.Target, o *engine.Output, in *engine.Input) {
 	if got := c.shape(e); got.kind != boolean && got.kind != unknown {
 		r.report(e.Range(), "compare it with something: rows > 0", "a rule is true or false, and this is %s", got.kind)
 	}
-	r.expect.That = r.ruleText(e)
+	r.expect.That, r.expect.Uses = r.ruleText(e), usesOf(e)
+	r.expect.Judge = judge(r.expect)
+	if o != nil {
+		c.needTables(t, o)
+	}
+}
+
+// needTables reports names of rows and columns of an output that has none.
+func (c *checker) needTables(t *engine.Target, o *engine.Output) {
+	for _, u := range c.expect.Uses {
+		path := u.Path
+		if path[0] == "prior" || path[0] == "replaced" {
+			path = path[1:]
+		}
+		if len(path) == 0 || path[0] != "column" && (path[0] != "rows" || o.Format != engine.Opaque) {
+			continue
+		}
+		if !c.needTable(t, o, c.attr("that").Range(), path[0]) {
+			return
+		}
+	}
+}
+
+// hasTime says whether a target's partitions are stretches of time, or whether that is not known.
+func (b *block) hasTime(t *engine.Target) bool {
+	for p := b.parent; p != nil; p = p.parent {
+		if p.loose {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.PartitionBy, func(name string) bool {
+		d := b.shared.dims[name]
+		return d == nil || !d.ok || d.Unit != engine.NoUnit
+	})
 }
 
 // ruleText is the source of a rule, with the values of locals in place of their names, so that it can be judged by itself.
@@ -90,6 +123,8 @@ type checker struct {
 	self  *shape
 	names map[string]*shape // what a name at the start of a reference means
 	items map[*hclsyntax.AnonSymbolExpr]*shape
+	// timeless says that start() and end() mean nothing here.
+	timeless bool
 }
 
 // onEdge sets what a consumer's rule may name. What the producer declares is not known here.
@@ -235,7 +270,10 @@ func (c *checker) steps(s *shape, t hcl.Traversal, path string) *shape {
 		case s.kind == list:
 			c.report(at, fmt.Sprintf("write %s[0].%s for the first, or %s[*].%s for a list of all", path, name, path, name), "%s is a list", path)
 			return anything
-		case s.kind == record && !isName && s.elem != nil && s.what == "quantile":
+		case s.kind == record && s.what == "quantile":
+			if !c.isQuantile(step) {
+				return anything
+			}
 			s = s.elem
 		case s.kind == record && isName:
 			part := s.parts[name]
@@ -254,6 +292,18 @@ func (c *checker) steps(s *shape, t hcl.Traversal, path string) *shape {
 		path += "." + name
 	}
 	return s
+}
+
+// isQuantile reports a share whose quantile is not kept.
+func (c *checker) isQuantile(step hcl.Traverser) bool {
+	i, ok := step.(hcl.TraverseIndex)
+	if ok && i.Key.Type() == cty.Number && !i.Key.IsNull() {
+		if share, _ := i.Key.AsBigFloat().Float64(); slices.Contains(quantilePoints, share) {
+			return true
+		}
+	}
+	c.report(step.SourceRange(), "write quantile[0.5] for the median", "quantile wants one of %s", quantileList())
+	return false
 }
 
 func (c *checker) unknownPart(s *shape, name string, at hcl.Range) {
@@ -302,7 +352,7 @@ func (c *checker) unknownRoot(t hcl.Traversal) {
 func (c *checker) index(e *hclsyntax.IndexExpr) *shape {
 	s, key := c.shape(e.Collection), c.shape(e.Key)
 	switch {
-	case s.kind == list && (key.kind == number || key.kind == unknown), s.kind == record && s.elem != nil && s.what != "column":
+	case s.kind == list && (key.kind == number || key.kind == unknown), s.what == "quantile":
 		return s.elem
 	case s.kind == list:
 		c.report(e.Key.Range(), "", "a place in a list is a number, and this is %s", key.kind)
@@ -436,6 +486,8 @@ func (c *checker) inside(e hclsyntax.Expression, s *shape) string {
 	switch {
 	case s.kind == list:
 		return "write length(" + text + "), or " + text + "[0]"
+	case s.parts["value"] != nil:
+		return "write " + text + ".value"
 	case len(s.parts) > 0:
 		return "write " + text + "." + s.names()[0] + ", or another of its parts"
 	}

@@ -108,11 +108,11 @@ func (b *block) limit(r *engine.Reject) {
 			b.report(e.Range(), `write a number of rows, or a share such as "0.1%"`, "%q is no limit", v.AsString())
 			return
 		}
-		percent, _ := strconv.ParseFloat(m[1], 64)
-		if percent > 100 {
+		share, _ := strconv.ParseFloat(m[1]+"e-2", 64) // a division would round once more: 7 of 1000 rows are 0.7%
+		if share > 1 {
 			b.report(e.Range(), "", "a limit can't be more than 100%%")
 		}
-		r.IsShare, r.LimitShare = true, percent/100
+		r.IsShare, r.LimitShare = true, share
 	default:
 		b.mismatch(e, "limit", `a number of rows or a share such as "0.1%"`, v)
 	}

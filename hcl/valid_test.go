@@ -18,7 +18,11 @@ workspace "soundcloud" {
   requires = ">= 0.1, < 3"
 }
 team "trust-and-safety" { contact = "#trust-safety" }
-team "royalties"        { contact = "royalties@example.com" }
+team "royalties" {
+  contact = "royalties@example.com"
+  notify  = ["./page.sh", "--now"]
+}
+team "hooks" { notify = "https://hooks.example.com/x" }
 
 partition "day" {
   every = "day"
@@ -78,7 +82,7 @@ target "classified" {
   sql = file("classify.sql")
 
   output "classified" {
-    path    = "classified.parquet"
+    path    = "classified.ndjson"
     key     = ["event_id"]
     columns = { event_id = "BIGINT NOT NULL", is_spam = "BOOLEAN", confidence = "DOUBLE" }
     references = { event_id = "//plays:plays.events" }
@@ -187,6 +191,7 @@ func TestWorkspaceFile(t *testing.T) {
 	equal(t, "requires", w.Requires, ">= 0.1, < 3")
 	equal(t, "store", w.StorePath, "../store")
 	equal(t, "team", w.Teams[0].Name+" "+w.Teams[0].Contact, "trust-and-safety #trust-safety")
+	equal(t, "notify", fmt.Sprintf("%q %q %q", w.Teams[0].Notify, w.Teams[1].Notify, w.Teams[2].Notify), `[] ["./page.sh" "--now"] ["https://hooks.example.com/x"]`)
 	equal(t, "hour", fmt.Sprint(w.Dimensions[1].Unit, " ", w.Dimensions[1].Timezone, " ", w.Dimensions[1].Start), "hour Etc/GMT-1 2017-06-01T00")
 	equal(t, "country", fmt.Sprint(w.Dimensions[2].Values), "[DE FR]")
 	var labels []string
@@ -307,17 +312,30 @@ func TestLoadIsDeterministic(t *testing.T) {
 	var all []string
 	for range 2 {
 		w := fullWorkspace(t)
+		var rules strings.Builder
 		for _, x := range w.Targets { // functions can't be compared
 			x.Path, x.Command, x.Env = nil, nil, nil
 			for _, in := range x.Inputs {
 				in.Files = nil
+				in.Expects = writeRules(&rules, in.Expects)
+			}
+			for _, o := range x.Outputs {
+				o.Expects = writeRules(&rules, o.Expects)
 			}
 		}
 		b, err := json.Marshal(w) //lint:ignore SA1026 the functions were taken out above
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, string(b))
+		all = append(all, string(b)+rules.String())
 	}
 	equal(t, "workspace", all[0], all[1])
+}
+
+// writeRules writes rules without what can't be compared.
+func writeRules(to *strings.Builder, xs []*engine.Expect) []*engine.Expect {
+	for _, x := range xs {
+		fmt.Fprintln(to, x.Name, x.That, x.Message, x.Warn, x.Prior, x.Range, x.Uses)
+	}
+	return nil
 }

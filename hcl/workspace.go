@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
@@ -55,7 +57,7 @@ func (ws *workspace) load(version string) *engine.Workspace {
 	}
 	for _, b := range file.children("team") {
 		contact, _ := b.textAttr("contact")
-		w.Teams = append(w.Teams, &engine.Team{Name: b.name, Contact: contact, Range: place(b.header)})
+		w.Teams = append(w.Teams, &engine.Team{Name: b.name, Contact: contact, Notify: b.notify(), Range: place(b.header)})
 		ws.teams[b.name] = true
 	}
 	for _, b := range file.children("partition") {
@@ -68,6 +70,58 @@ func (ws *workspace) load(version string) *engine.Workspace {
 		w.StorePath = b.storePath()
 	}
 	return w
+}
+
+// notify reads whom to call: the URL of a webhook, or a command.
+func (b *block) notify() []string {
+	e := b.attr("notify")
+	if e == nil {
+		return nil
+	}
+	v, ok := b.value(e, "notify")
+	if !ok {
+		return nil
+	}
+	if v.Type() == cty.String {
+		return b.webhook(e, v.AsString())
+	}
+	elements, ok := b.elements(e, "notify")
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, x := range elements {
+		s, ok := b.text(x, "notify")
+		if !ok {
+			return nil
+		}
+		out = append(out, s)
+	}
+	switch {
+	case len(out) == 0 || out[0] == "":
+		b.report(e.Range(), `write notify = ["./page.sh"], or the URL of a webhook`, "notify names no program")
+		return nil
+	case strings.Contains(out[0], "://"):
+		b.report(e.Range(), fmt.Sprintf("write notify = %q", out[0]), "a webhook is written without brackets")
+		return nil
+	}
+	return out
+}
+
+// webhook checks the URL of a webhook.
+func (b *block) webhook(e hclsyntax.Expression, s string) []string {
+	u, err := url.Parse(s)
+	switch {
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+		return []string{s}
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https"):
+		b.report(e.Range(), `write notify = "https://hooks.example.com/x"`, "%q names no host", s)
+	case err == nil && u.Scheme != "" && strings.Contains(s, "://"):
+		b.report(e.Range(), `write a URL that begins with https://, or a command: notify = ["./page.sh"]`, "notify can't call %s URLs", u.Scheme)
+	default:
+		b.report(e.Range(), fmt.Sprintf("for a command write notify = [%q]", s), "%q is no URL of a webhook", s)
+	}
+	return nil
 }
 
 func (b *block) storePath() string {

@@ -18,32 +18,35 @@ const module = "github.com/dpb-build/dpb/"
 var layers = [][]string{
 	{"cache", "cache/disk", "cache/cachetest"},
 	{"engine", "engine/graph"},
-	{"engine/plan", "engine/exec", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/ledger"},
+	{"engine/plan", "engine/exec", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/ledger", "engine/fingerprint"},
 	{"hcl", "hcl/diag", "engine/run"},
 	{"cmd/dpb", "cmd/dpb/internal/ui"},
 }
 
 // siblings are the arrows inside a layer, from a package to what lies below it.
 var siblings = map[string][]string{
-	"cache/disk": {"cache"}, "cache/cachetest": {"cache"}, "engine/graph": {"engine"}, "engine/sql/duckdb": {"engine/sql"}, "cmd/dpb": {"cmd/dpb/internal/ui"},
+	"cache/disk": {"cache"}, "cache/cachetest": {"cache"}, "engine/graph": {"engine"}, "engine/sql/duckdb": {"engine/sql", "engine/compare"}, "cmd/dpb": {"cmd/dpb/internal/ui"},
+	"engine/fingerprint": {"engine/sql"},
 }
 
 // only lists which packages may import a library that is to stay in one place.
 var only = map[string][]string{
-	"github.com/hashicorp/hcl/v2":     {"hcl"},
-	"github.com/zclconf/go-cty":       {"hcl"},
-	"github.com/zclconf/go-cty-yaml":  {"hcl"},
-	"github.com/duckdb/duckdb-go/v2":  {"engine/sql/duckdb"},
-	"zombiezen.com/go/sqlite":         {"engine/ledger"},
-	"github.com/spf13/cobra":          {"cmd/dpb"},
-	"github.com/bmatcuk/doublestar":   {"engine/source", "hcl", "cmd/dpb"},
-	"github.com/klauspost/compress":   {"engine/sql/duckdb"},
-	"github.com/fatih/color":          {"hcl/diag", "cmd/dpb", "cmd/dpb/internal/ui"},
-	"github.com/agext/levenshtein":    {"engine"},
-	"github.com/mattn/go-isatty":      {"cmd/dpb", "cmd/dpb/internal/ui"},
-	"net/http":                        {},
-	"math/rand":                       {},
-	"github.com/rogpeppe/go-internal": {},
+	"github.com/hashicorp/hcl/v2":      {"hcl"},
+	"github.com/zclconf/go-cty":        {"hcl"},
+	"github.com/zclconf/go-cty-yaml":   {"hcl"},
+	"github.com/duckdb/duckdb-go/v2":   {"engine/sql/duckdb"},
+	"zombiezen.com/go/sqlite":          {"engine/ledger"},
+	"github.com/spf13/cobra":           {"cmd/dpb"},
+	"github.com/bmatcuk/doublestar":    {"engine/source", "hcl", "cmd/dpb"},
+	"github.com/klauspost/compress":    {"engine/sql/duckdb", "engine/fingerprint", "engine/ledger"},
+	"github.com/parquet-go/parquet-go": {"engine/fingerprint"},
+	"github.com/zeebo/xxh3":            {"engine/fingerprint"},
+	"github.com/fatih/color":           {"hcl/diag", "cmd/dpb", "cmd/dpb/internal/ui"},
+	"github.com/agext/levenshtein":     {"engine"},
+	"github.com/mattn/go-isatty":       {"cmd/dpb", "cmd/dpb/internal/ui"},
+	"net/http":                         {"engine/notify"},
+	"math/rand":                        {},
+	"github.com/rogpeppe/go-internal":  {},
 }
 
 func layerOf(pkg string) int {

@@ -29,7 +29,8 @@ func (a *app) buildCmd() *cobra.Command {
 		Use:   "build [PATTERN...]",
 		Short: "Bring targets, and all that they need, to fresh",
 		Long: `Bring targets, and all that they need, to fresh. Runs exactly the jobs for whose key there is no result yet; a job that gives the same
-result as before does not make what depends on it run. Without a pattern it builds everything.` +
+result as before does not make what depends on it run. What rules hold or refuse is kept, named and told with who can act; what depends on it keeps what it had.
+Without a pattern it builds everything.` +
 			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocked, exitLocal, exitInterrupted, exitTerminated),
 		Example:           "  dpb build //...\n  dpb build //reports:royalties@month=2017-06\n  dpb build :plays --partition day=2017-06-01..2017-06-07 -j 4 -k",
 		ValidArgsFunction: a.completeLabels,
@@ -175,16 +176,5 @@ func rulesOf(t *engine.Target) (words []string) {
 	}
 	add("freeze", t.Freeze != "")
 	add("due", t.Due != "")
-	for _, in := range t.Inputs {
-		add("expect", in.Expects != nil)
-		add("waive", in.Waive != nil)
-	}
-	for _, o := range t.Outputs {
-		add("expect", o.Expects != nil)
-		add("reject", o.Rejects != nil)
-		add("metric", o.Metrics != nil)
-		add("key", o.Key != nil)
-		add("references", o.References != nil)
-	}
 	return words
 }

@@ -16,6 +16,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1 // a job failed
+	exitDiffers     = 1 // of diff --exit-code
 	exitUsage       = 2 // wrong command line or configuration
 	exitHeld        = 3 // held or refused by a contract
 	exitStale       = 4 // stale or missing, of status --check

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/spf13/cobra"
@@ -13,8 +15,8 @@ func (a *app) logCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log LABEL[@PARTITION]",
 		Short: "List the versions of a partition, newest first, or print the log of its last job",
-		Long: `List the versions of a partition, newest first; * marks the one that is current. With --text it prints what the last job wrote to its
-standard output and error.` + exits(exitOK, exitUsage, exitLocal),
+		Long: `List the versions of a partition, newest first, also those that rules hold and those that were accepted; * marks the one that is current. With --text
+it prints what the last job wrote to its standard output and error.` + exits(exitOK, exitUsage, exitLocal),
 		Example:           "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
@@ -24,7 +26,11 @@ standard output and error.` + exits(exitOK, exitUsage, exitLocal),
 					if len(sel.Partitions) != 1 {
 						return usagef("%s means %s; name one", args[0], plural(len(sel.Partitions), "partition"))
 					}
-					return s.CopyLog(c.Context(), a.stdout, sel.Node, sel.Partitions[0])
+					err := s.CopyLog(c.Context(), a.stdout, sel.Node, sel.Partitions[0])
+					if errors.Is(err, run.ErrNoRun) {
+						return usagef("%s: %w", args[0], err)
+					}
+					return err
 				}
 				return a.history(s, sel)
 			})
@@ -73,6 +79,10 @@ func (a *app) printEntry(name string, e run.Entry) {
 	default:
 		commit = commit[:min(12, len(commit))]
 	}
-	fmt.Fprintf(a.stdout, "%s %s#%s  %s  %s  %s on %s\n", mark, name, e.Version[:12], e.Created.UTC().Format("2006-01-02 15:04:05"), commit, e.Provenance.User,
-		e.Provenance.Host)
+	state := ""
+	if what := e.Standing.String(); what != "" {
+		state = "  " + ui.Line(what)
+	}
+	fmt.Fprintf(a.stdout, "%s %s#%s  %s  %s  %s on %s%s\n", mark, name, e.Version[:12], e.Created.UTC().Format("2006-01-02 15:04:05"), commit, e.Provenance.User,
+		e.Provenance.Host, state)
 }

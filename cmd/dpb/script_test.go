@@ -54,18 +54,36 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "edit": edit, "example": example},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "version": aVersion, "edit": edit, "example": example},
 	})
 }
 
-var ranLine = regexp.MustCompile(`(?m)^(?:ran|failed) (//\S+) in `)
+var (
+	ranLine    = regexp.MustCompile(`(?m)^(?:ran|failed|held) (//\S+) in `)
+	judgedLine = regexp.MustCompile(`(?m)^(?:judged|held) (//\S+) \(`)
+	versionID  = regexp.MustCompile(`//\S*#[0-9a-f]{12}`)
+)
 
-func ran(ts *testscript.TestScript, neg bool, want []string) {
+func ran(ts *testscript.TestScript, neg bool, want []string) { listed(ts, neg, ranLine, want) }
+
+// judged lists what was judged anew without a job.
+func judged(ts *testscript.TestScript, neg bool, want []string) { listed(ts, neg, judgedLine, want) }
+
+// aVersion sets a variable to the first version that the last command named.
+func aVersion(ts *testscript.TestScript, _ bool, args []string) {
+	found := versionID.FindString(ts.ReadFile("stdout") + ts.ReadFile("stderr"))
+	if len(args) != 1 || found == "" {
+		ts.Fatalf("usage: version VARIABLE, after a command that names a version")
+	}
+	ts.Setenv(args[0], found)
+}
+
+func listed(ts *testscript.TestScript, neg bool, line *regexp.Regexp, want []string) {
 	if neg {
-		ts.Fatalf("ran can't be negated: without labels it says that nothing ran")
+		ts.Fatalf("it can't be negated: without labels it says that nothing ran")
 	}
 	got := []string{}
-	for _, m := range ranLine.FindAllStringSubmatch(ts.ReadFile("stderr"), -1) {
+	for _, m := range line.FindAllStringSubmatch(ts.ReadFile("stderr"), -1) {
 		got = append(got, m[1])
 	}
 	slices.Sort(got)

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/run"
@@ -19,7 +22,8 @@ func (a *app) statusCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [PATTERN...]",
 		Short: "Say in which state targets are, and why",
-		Long: `Say in which state targets are, and why. Changes nothing. With --check the exit code tells the worst state, for CI.` +
+		Long: `Say in which state targets are, and why: of what is held, refused or blocked, by which rules, and whom to ask. Changes nothing. With --check the exit code
+tells the worst state, for CI; without it states don't matter.` +
 			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
 		Example:           "  dpb status\n  dpb status --check //...\n  dpb status //plays:plays --partition day=2017-06-01..2017-06-07 --json",
 		ValidArgsFunction: a.completeLabels,
@@ -49,6 +53,14 @@ type partitionStatus struct {
 	Owner     string `json:"owner,omitempty"`
 	Version   string `json:"version,omitempty"` // that current names
 	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them
+
+	Cause    string           `json:"cause,omitempty"`        // where a state that comes from upstream begins
+	Findings []engine.Finding `json:"findings,omitempty"`     // the rules that fail, of what is held or refused, here or at the cause
+	Held     string           `json:"held_version,omitempty"` // the version that they hold, likewise
+	Input    string           `json:"input,omitempty"`        // the input that they refuse, likewise
+	Producer string           `json:"producer,omitempty"`     // where that comes from
+
+	ProducerOwner string `json:"producer_owner,omitempty"`
 }
 
 func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selected, check, all bool) error {
@@ -57,7 +69,7 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 		return err
 	}
 	code := exitOK
-	var list []partitionStatus
+	list := []partitionStatus{}
 	for _, sel := range selected {
 		for _, i := range sel.Partitions {
 			code = worst(code, exitOfState(d.State(sel.Node, i), rootState(s.Graph, d, sel.Node, i)))
@@ -102,8 +114,65 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 		st.Version = v.String()
 	}
 	st.Evicted = d.State(n, i) == engine.Fresh && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
-	st.Reason, err = s.Brief(d, n, i)
-	return st, err
+	if st.Reason, err = s.Brief(d, n, i); err != nil {
+		return st, err
+	}
+	from, j := s.Graph.Action(d.Cause(n, i))
+	switch d.State(n, i) {
+	case engine.Held, engine.Refused:
+		st.Reason = st.ruled(s, d, n, i, contract.Texts)
+	case engine.Blocked, engine.Undecided, engine.MissingState:
+		if from != n || j != i {
+			st.Cause = from.Target.Label.At(from.Set.Text(j))
+		}
+		switch d.State(from, j) {
+		case engine.Held:
+			st.Reason = st.Cause + " is held by " + st.ruled(s, d, from, j, ruleNames)
+		case engine.Refused:
+			st.Reason = st.Cause + " refuses " + st.ruled(s, d, from, j, ruleNames)
+		}
+	}
+	st.Reason = ui.Line(st.Reason)
+	return st, nil
+}
+
+// ruled notes what rules hold an action, or refuse what an input brings, and says it, with who can act.
+func (st *partitionStatus) ruled(s *run.Session, d *plan.Decider, n *graph.Node, i int, words func([]engine.Finding) string) string {
+	p, _ := d.Pending(n.Base + graph.ActionID(i))
+	st.Findings = p.Failing
+	text, ask := words(p.Failing), s.Graph.Workspace.OwnerText(n.Target.Owner)
+	if id := s.HeldVersion(d, n, i); !id.IsZero() {
+		st.Held = id.String()
+	}
+	if p.Input != nil {
+		st.Input = p.Input.Name
+		text = "input " + st.Input + ": " + text
+		k := slices.Index(n.Target.Inputs, p.Input)
+		from := n.Edges[k].From.Target // rules are on what another target makes
+		st.Producer, st.ProducerOwner = from.Label.String(), s.Graph.Workspace.OwnerText(from.Owner)
+		text += "; it comes from " + st.Producer
+		switch {
+		case ask == "":
+			ask = st.ProducerOwner
+		case st.ProducerOwner != "" && st.ProducerOwner != ask:
+			ask += " or " + st.ProducerOwner
+		}
+	}
+	if ask != "" {
+		text += "; ask " + ask
+	}
+	return text
+}
+
+// ruleNames lists the rules of some findings.
+func ruleNames(findings []engine.Finding) string {
+	var names []string
+	for _, f := range findings {
+		if !slices.Contains(names, f.Rule) {
+			names = append(names, f.Rule)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // maxListed is how many partitions of one target are listed unless all are asked for.
@@ -202,11 +271,11 @@ func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selec
 			default:
 				code = worst(code, exitOfState(state, rootState(s.Graph, d, n, i)))
 			}
-			reason, err := s.Brief(d, n, i)
+			st, err := statusOf(ctx, s, d, n, i)
 			if err != nil {
 				return err
 			}
-			list = append(list, would{n.Target.Label.String(), n.Set.Text(i), state.String(), reason})
+			list = append(list, would{st.Target, st.Partition, st.State, st.Reason})
 		}
 	}
 	if err := printWould(a, list, runs, might); err != nil || code == exitOK {

@@ -6,13 +6,20 @@ import (
 	"github.com/dpb-build/dpb/engine"
 )
 
-// Edge is one input that names a target: a rule from the consumer's partitions to the producer's. It holds no list of either.
+// Edge is one input that names a target, or a reference: a rule from the consumer's partitions to the producer's. It holds no list of either.
 type Edge struct {
 	From, To *Node
 	Input    *engine.Input
-	Output   *engine.Output // of From
-	dims     []mapping      // by dimension of From
+	Output   *engine.Output // of From; of a quarantine, one that stands for the rejected rows of the output of that name
+	// Quarantine says that what is read are the rows that were rejected.
+	Quarantine bool
+	// Holder is of To, and of references only: the output whose column is looked up.
+	Holder *engine.Output
+	dims   []mapping // by dimension of From
 }
+
+// LooksUp is the column of the other table in which a reference looks values up: its key.
+func (e *Edge) LooksUp() string { return e.Output.Key[0] }
 
 // relation says how the values of a producer's dimension follow from the consumer's partition.
 type relation uint8

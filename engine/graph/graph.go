@@ -32,6 +32,9 @@ type Node struct {
 	Edges     []*Edge // by input; nil for globs of files
 	CodeFrom  []*Node // sources whose files are code
 	Consumers []*Edge // in the order of the consumers' labels
+	// References are the tables that the verdict looks values up in, in the order of the outputs and of their references. No job reads them.
+	References   []*Edge
+	ReferencedBy []*Edge // in the order of the labels of those that look up
 }
 
 // Node returns the node of a label, nil if there is none.
@@ -59,13 +62,14 @@ func (n *Node) ReadsItself() bool {
 // resolver builds a graph and collects what is wrong.
 type resolver struct {
 	*Graph
-	problems []engine.Problem
-	sets     map[string]*Set
+	problems    []engine.Problem
+	sets        map[string]*Set
+	quarantines map[*engine.Output]*engine.Output
 }
 
 // New resolves a workspace as of now. The graph is usable only if no problem is an error.
 func New(ws *engine.Workspace, now time.Time) (*Graph, []engine.Problem) {
-	r := &resolver{Graph: &Graph{Workspace: ws, byLabel: map[engine.Label]*Node{}, axes: map[string]*axis{}}, sets: map[string]*Set{}}
+	r := &resolver{Graph: &Graph{Workspace: ws, byLabel: map[engine.Label]*Node{}, axes: map[string]*axis{}}, sets: map[string]*Set{}, quarantines: map[*engine.Output]*engine.Output{}}
 	r.resolveDimensions(now)
 	var nodes []*Node
 	for _, t := range ws.Targets {
@@ -78,6 +82,9 @@ func New(ws *engine.Workspace, now time.Time) (*Graph, []engine.Problem) {
 		r.resolveInputs(n)
 		r.resolveCode(n)
 		r.resolveReferences(n)
+	}
+	for _, n := range nodes {
+		r.checkRules(n)
 	}
 	r.order(nodes)
 	r.warnOfTotals()
@@ -164,8 +171,7 @@ func (r *resolver) resolveInputs(n *Node) {
 	for k, in := range n.Target.Inputs {
 		if in.From.Label.IsZero() {
 			if n.Target.Kind == engine.SQL {
-				format, _ := engine.FormatOf(in.Files[len(in.Files)-1].Literal)
-				r.checkReadable(n, in, format, "these files", false)
+				r.checkReadable(n, in, filesFormat(in), "these files", false)
 			}
 			continue
 		}
@@ -178,22 +184,48 @@ func (r *resolver) resolveInputs(n *Node) {
 			r.problem(engine.Problem{Summary: err.Error(), Range: in.Range, Context: n.Target.Range})
 			continue
 		}
-		e := &Edge{From: from, To: n, Input: in, Output: output}
-		if p := e.resolve(); p != nil {
-			if p.Range.File == "" {
-				p.Range = in.Range
-			}
-			p.Context = n.Target.Range
-			r.problem(*p)
+		e := &Edge{From: from, To: n, Input: in, Output: output, Quarantine: in.From.Quarantine}
+		if e.Quarantine && !r.useQuarantine(e) || !r.mapped(e) {
 			continue
 		}
 		if n.Target.Kind == engine.SQL {
-			typed := output.Columns != nil || from.Target.Kind == engine.SQL && from != n
-			r.checkReadable(n, in, output.Format, from.Target.Label.String(), typed)
+			r.checkReadable(n, in, e.Output.Format, in.From.String(), e.isTyped() && (output.Columns != nil || from != n))
 		}
 		n.Edges[k] = e
 		from.Consumers = append(from.Consumers, e)
 	}
+}
+
+// mapped finds which partitions an edge selects, or reports why that is not clear.
+func (r *resolver) mapped(e *Edge) bool {
+	p := e.resolve()
+	if p == nil {
+		return true
+	}
+	if p.Range.File == "" {
+		p.Range = e.Input.Range
+	}
+	p.Context = e.To.Target.Range
+	r.problem(*p)
+	return false
+}
+
+// isTyped says whether it is known by which types the content of an edge is read, if the files don't hold them.
+func (e *Edge) isTyped() bool { return e.Output.Columns != nil || e.From.Target.Kind == engine.SQL }
+
+// useQuarantine makes an edge read what was rejected of its output: always one Parquet file.
+func (r *resolver) useQuarantine(e *Edge) bool {
+	o := e.Output
+	if len(o.Rejects) == 0 {
+		r.problem(engine.Problem{Summary: fmt.Sprintf("there is nothing rejected: output %q of %s declares no reject", o.Name, e.From.Target.Label), Range: e.Input.Range,
+			Context: e.To.Target.Range, Hint: r.ask(e) + "a reject there"})
+		return false
+	}
+	if r.quarantines[o] == nil {
+		r.quarantines[o] = &engine.Output{Name: o.Name, Path: "quarantine.parquet", Shape: engine.OneFile, Format: engine.Parquet, Range: o.Range}
+	}
+	e.Output = r.quarantines[o]
+	return true
 }
 
 // checkReadable makes sure that SQL can read an input: a table whose types are known.
@@ -345,20 +377,6 @@ func (r *resolver) resolveCode(n *Node) {
 	}
 }
 
-func (r *resolver) resolveReferences(n *Node) {
-	for _, o := range n.Target.Outputs {
-		for _, ref := range o.References {
-			from := r.find(n, ref.To.Label, ref.Range)
-			if from == nil {
-				continue
-			}
-			if _, err := outputOf(from.Target, ref.To); err != nil {
-				r.problem(engine.Problem{Summary: err.Error(), Range: ref.Range, Context: o.Range})
-			}
-		}
-	}
-}
-
 // order sorts producers before consumers, numbers the actions and names cycles.
 func (r *resolver) order(nodes []*Node) {
 	const open, closed = 1, 2
@@ -368,7 +386,7 @@ func (r *resolver) order(nodes []*Node) {
 	visit = func(n *Node) {
 		state[n] = open
 		path = append(path, n)
-		for _, e := range n.Edges {
+		for _, e := range slices.Concat(n.Edges, n.References) {
 			if e == nil || e.From == n {
 				continue
 			}
@@ -397,19 +415,34 @@ func (r *resolver) order(nodes []*Node) {
 	if r.Actions > 1<<31 {
 		r.problem(engine.Problem{Summary: fmt.Sprintf("the workspace has %d actions, more than dpb can hold", r.Actions), Hint: "give the partitions a later start"})
 	}
+	byLabel := func(a, b *Edge) int { return a.To.Target.Label.Compare(b.To.Target.Label) }
 	for _, n := range r.Nodes {
-		slices.SortStableFunc(n.Consumers, func(a, b *Edge) int { return a.To.Target.Label.Compare(b.To.Target.Label) })
+		slices.SortStableFunc(n.Consumers, byLabel)
+		slices.SortStableFunc(n.ReferencedBy, byLabel)
 	}
 }
 
+// cycle reports a circle: each node of path depends on the next, and closing leads from the last to the first.
 func (r *resolver) cycle(path []*Node, closing *Edge) {
-	var names []string
-	for _, n := range path {
-		names = append(names, n.Target.Label.String())
+	p := engine.Problem{Summary: "targets depend on each other in a circle", Range: closing.Input.Range, Context: closing.To.Target.Range,
+		Hint: "take one of these inputs away; a target may read only its own earlier partitions"}
+	var words strings.Builder
+	for k, n := range path {
+		words.WriteString(n.Target.Label.String())
+		if n.reads(path[(k+1)%len(path)]) {
+			words.WriteString(" reads ")
+			continue
+		}
+		words.WriteString(" looks up ")
+		p.Hint = "take one of these inputs or references away: what looks values up in a table is judged after it, and so can't be what that table is made of"
 	}
-	names = append(names, names[0])
-	r.problem(engine.Problem{Summary: "targets depend on each other in a circle", Detail: strings.Join(names, " reads ") + ".", Range: closing.Input.Range,
-		Context: closing.To.Target.Range, Hint: "take one of these inputs away; a target may read only its own earlier partitions"})
+	p.Detail = words.String() + path[0].Target.Label.String() + "."
+	r.problem(p)
+}
+
+// reads says whether a job of n reads a target, beside what its verdict looks up.
+func (n *Node) reads(from *Node) bool {
+	return slices.ContainsFunc(n.Edges, func(e *Edge) bool { return e != nil && e.From == from })
 }
 
 // warnOfTotals warns of sums over running totals: a coarser consumer nearly always means the newest of them only.

@@ -228,17 +228,6 @@ error at line 1: there is no target or source //:raw_pi
 	}
 }
 
-func TestReferences(t *testing.T) {
-	t.Parallel()
-	ws := workspace(t, ":customers\n:orders")
-	ws.Targets[1].Outputs[0].References = []engine.Reference{
-		{Column: "a", To: parse(t, "//:customers"), Range: at(1)}, {Column: "b", To: parse(t, "//:customer"), Range: at(2)}, {Column: "c", To: parse(t, "//:customers.x"), Range: at(3)}}
-	expect(t, said(t, ws), `
-error at line 2: there is no target or source //:customer
-  did you mean ":customers"?
-error at line 3: //:customers has no output "x"; it has customers`)
-}
-
 func TestRunningTotalReadByMonth(t *testing.T) {
 	t.Parallel()
 	ws := workspace(t, `

@@ -100,9 +100,9 @@ func (g *Graph) noMatch(p engine.Pattern) error {
 	return fmt.Errorf("there is no target or source %s; %s", p.Label, r.suggest(p.Label, "\x00"))
 }
 
-// Producers lists the nodes that n reads, each once, in topological order.
+// Producers lists the nodes that n reads or looks values up in, each once, in topological order.
 func (n *Node) Producers() (out []*Node) {
-	for _, e := range n.Edges {
+	for _, e := range slices.Concat(n.Edges, n.References) {
 		if e != nil && e.From != n {
 			out = append(out, e.From)
 		}

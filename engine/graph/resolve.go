@@ -49,7 +49,7 @@ func (e *Edge) resolve() *engine.Problem {
 			return p
 		}
 	}
-	if e.From == e.To {
+	if e.From == e.To && e.Holder == nil { // a reference may look up in the same partition
 		return e.checkOwn(t)
 	}
 	return nil
@@ -93,6 +93,10 @@ func (e *Edge) ambiguous(d, c *engine.Dimension, sameZone bool) *engine.Problem 
 		why = fmt.Sprintf("They lie in different timezones: %s and %s.", zoneName(d), zoneName(c))
 	case d.Unit == c.Unit:
 		why = "Both have the same unit, and dpb does not guess that they mean the same."
+	}
+	if e.Holder != nil {
+		return &engine.Problem{Summary: fmt.Sprintf("%s by %s can't be looked up by %s", e.From.Target.Label, d.Name, c.Name), Detail: why,
+			Hint: fmt.Sprintf("refer to a table that is not partitioned by %s", d.Name)}
 	}
 	return &engine.Problem{Summary: fmt.Sprintf("%s by %s can't be read by %s without more words", e.From.Target.Label, d.Name, c.Name), Detail: why,
 		Hint: fmt.Sprintf("write window = [0, 0] to read each %s that has a part in common with the %s, or slice = { %s = ... }", d.Name, c.Name, d.Name)}

@@ -344,3 +344,16 @@ func searchRange(n int, below, above func(int) bool) (lo, hi int) {
 	hi = sort.Search(n, above)
 	return lo, max(lo, hi)
 }
+
+// Before is the partition k places before partition i along the time dimension, all else equal; false if there is none.
+func (s *Set) Before(i, k int) (int, bool) {
+	t := s.time()
+	if t < 0 || s.split(i)[t] < k {
+		return 0, false
+	}
+	stride := 1
+	for _, sp := range s.spans[t+1:] {
+		stride *= sp.n
+	}
+	return i - k*stride, true
+}

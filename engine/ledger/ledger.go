@@ -26,18 +26,26 @@ var (
 	ErrNone = errors.New("there is no ledger")
 	// ErrLocked says that another process held the ledger's lock for all of LockTimeout.
 	ErrLocked = errors.New("another process keeps it locked")
+
+	errOlder = errors.New("it was written by an older dpb; any dpb build brings it up to date")
 )
 
 // LockTimeout is how long a writer waits for another process. A commit takes milliseconds. Tests make it shorter, before they open a ledger.
 var LockTimeout = time.Minute
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed contracts.sql
+	contracts string
+	//go:embed from1.sql
+	from1 string
+)
 
 const (
 	fileName      = "ledger.db"
 	applicationID = 0x64706231 // "dpb1"
-	formatVersion = 1
+	formatVersion = 2
 	readers       = 4
 )
 
@@ -137,9 +145,9 @@ func createOrWait(c *sqlite.Conn) error {
 	}
 }
 
-// create makes the tables in one transaction, or checks that they are of a known format.
+// create makes the tables in one transaction, brings those of the format before up to date, or checks that they are of a known format.
 func create(c *sqlite.Conn) (err error) {
-	if err := check(c); !errors.Is(err, ErrNone) {
+	if err := check(c); !errors.Is(err, ErrNone) && !errors.Is(err, errOlder) {
 		return err // nothing is changed of what is there
 	}
 	if err := pragmas(c, "journal_mode = WAL", "synchronous = FULL"); err != nil {
@@ -150,10 +158,14 @@ func create(c *sqlite.Conn) (err error) {
 		return err
 	}
 	defer done(&err)
-	if err := check(c); !errors.Is(err, ErrNone) {
+	script := schema + contracts
+	switch err := check(c); {
+	case errors.Is(err, errOlder):
+		script = from1 + contracts + "INSERT INTO pointer SELECT environment, target, partition, version, key, x'', outputs FROM pointer1; DROP TABLE pointer1;"
+	case !errors.Is(err, ErrNone):
 		return err
 	}
-	if err := sqlitex.ExecScript(c, schema); err != nil {
+	if err := sqlitex.ExecScript(c, script); err != nil {
 		return err
 	}
 	return pragmas(c, fmt.Sprintf("application_id = %d", applicationID), fmt.Sprintf("user_version = %d", formatVersion))
@@ -175,6 +187,8 @@ func check(c *sqlite.Conn) error {
 		return ErrNone
 	case id != applicationID:
 		return errors.New("this database is no ledger of dpb")
+	case format == 1:
+		return errOlder
 	case format != formatVersion:
 		return fmt.Errorf("it has format %d, and this dpb knows %d only: use the dpb that wrote it, or another store", format, formatVersion)
 	}
@@ -328,6 +342,7 @@ type Current struct {
 	Partition string
 	Version   engine.VersionID
 	Key       cache.ActionKey
+	Shape     cache.SectionDigest   // of the rules that the version was accepted under
 	Outputs   []engine.OutputResult // names, trees and columns only
 }
 
@@ -345,7 +360,7 @@ func (l *Ledger) Currents(workspace, environment string, f func(Current) error) 
 		}
 		d := outputDecoder{}
 		var buf []byte
-		return sqlitex.Execute(conn, `SELECT p.target, p.partition, p.version, p.key, p.outputs FROM pointer p
+		return sqlitex.Execute(conn, `SELECT p.target, p.partition, p.version, p.key, p.outputs, p.shape FROM pointer p
 			WHERE p.environment = (SELECT id FROM environment WHERE name = ?) ORDER BY p.target, p.partition`, &sqlitex.ExecOptions{Args: []any{environment},
 			ResultFunc: func(s *sqlite.Stmt) (err error) {
 				label, ok := labels[s.ColumnInt64(0)]
@@ -355,6 +370,7 @@ func (l *Ledger) Currents(workspace, environment string, f func(Current) error) 
 				c := Current{Label: label, Partition: s.ColumnText(1)}
 				s.ColumnBytes(2, c.Version[:])
 				s.ColumnBytes(3, c.Key[:])
+				s.ColumnBytes(5, c.Shape[:])
 				buf = slices.Grow(buf[:0], s.ColumnLen(4))[:s.ColumnLen(4)]
 				s.ColumnBytes(4, buf)
 				if c.Outputs, err = d.decode(buf); err != nil {

@@ -73,6 +73,7 @@ var (
 	label   = engine.Label{Pkg: "spam", Name: "classified"}
 	day     = "day=2017-06-15"
 	started = time.Date(2017, 6, 16, 1, 2, 3, 4, time.UTC)
+	shape   = cache.SectionDigest{7}
 	columns = []engine.Column{{Name: "id", Type: "BIGINT", NotNull: true}, {Name: "größe", Type: "DOUBLE"}}
 )
 
@@ -212,7 +213,8 @@ func TestOtherTrees(t *testing.T) {
 	v, unrelated := sampleVersion(4), sampleVersion(5)
 	unrelated.Key, unrelated.Partition = cache.ActionKey{2}, "day=2017-06-16"
 	write(t, l, func(tx *Tx) error {
-		return errors.Join(tx.Point("here", v, visible(v)), tx.Point("there", v, visible(v)), tx.Point("there", unrelated, visible(unrelated)))
+		return errors.Join(tx.Point("here", v, shape, visible(v)), tx.Point("there", v, shape, visible(v)),
+			tx.Point("there", unrelated, shape, visible(unrelated)))
 	})
 	for _, step := range []struct {
 		what     string
@@ -233,7 +235,7 @@ func TestOtherTrees(t *testing.T) {
 	}
 	same(t, "pointers here", currents(t, l, "here"), nil, nil)
 	w := sampleVersion(99)
-	write(t, l, func(tx *Tx) error { return tx.Point("here", w, visible(w)) })
+	write(t, l, func(tx *Tx) error { return tx.Point("here", w, shape, visible(w)) })
 	checkPointer(t, l, "here", w)
 }
 
@@ -250,6 +252,12 @@ func TestVersions(t *testing.T) {
 	same(t, "newest first", got, []engine.Version{c, a, b}, err)
 	got, err = l.VersionsOf("soundcloud", label, "day=2017-06-16")
 	same(t, "of another day", got, nil, err)
+	one, ok, err := l.Version(elsewhere.ID)
+	same(t, "by its id, of whatever workspace", one, elsewhere, err)
+	same(t, "found", ok, true, nil)
+	one, ok, err = l.Version(engine.VersionID{9})
+	same(t, "of an id that nothing has", one, engine.Version{}, err)
+	same(t, "found", ok, false, nil)
 }
 
 func TestFindVersions(t *testing.T) {
@@ -316,7 +324,7 @@ func TestPointers(t *testing.T) {
 	l, _ := newLedger(t)
 	v, w := sampleVersion(1), sampleVersion(2)
 	point := func(environment string, v engine.Version) {
-		write(t, l, func(tx *Tx) error { return errors.Join(tx.PutVersion(v), tx.Point(environment, v, visible(v))) })
+		write(t, l, func(tx *Tx) error { return errors.Join(tx.PutVersion(v), tx.Point(environment, v, shape, visible(v))) })
 	}
 	point("here", v)
 	point("there", w)
@@ -340,7 +348,7 @@ func checkPointer(t *testing.T, l *Ledger, environment string, want engine.Versi
 	id, ok, err := l.Pointer(want.Workspace, environment, want.Label, want.Partition)
 	same(t, environment, id, want.ID, err)
 	same(t, environment, ok, true, nil)
-	same(t, environment, currents(t, l, environment), []Current{{Label: want.Label, Partition: want.Partition, Version: want.ID, Key: want.Key, Outputs: visible(want)}}, nil)
+	same(t, environment, currents(t, l, environment), []Current{{Label: want.Label, Partition: want.Partition, Version: want.ID, Key: want.Key, Shape: shape, Outputs: visible(want)}}, nil)
 }
 
 func currents(t *testing.T, l *Ledger, environment string) (out []Current) {
@@ -365,7 +373,7 @@ func TestCurrents(t *testing.T) {
 	} {
 		v := sampleVersion(1)
 		v.Workspace, v.Label.Name, v.Partition = x.workspace, x.target, x.partition
-		write(t, l, func(tx *Tx) error { return tx.Point(x.environment, v, visible(v)) })
+		write(t, l, func(tx *Tx) error { return tx.Point(x.environment, v, shape, visible(v)) })
 	}
 	var got []string
 	for _, c := range currents(t, l, "here") {
@@ -400,7 +408,7 @@ func TestRollback(t *testing.T) {
 	v := sampleVersion(1)
 	wrong := errors.New("wrong")
 	err := l.Write(t.Context(), func(tx *Tx) error {
-		return errors.Join(putResult(tx, sampleResult(), false), tx.PutRun("soundcloud", sampleRun()), tx.PutVersion(v), tx.Point("here", v, visible(v)), wrong)
+		return errors.Join(putResult(tx, sampleResult(), false), tx.PutRun("soundcloud", sampleRun()), tx.PutVersion(v), tx.Point("here", v, shape, visible(v)), wrong)
 	})
 	if !errors.Is(err, wrong) {
 		t.Errorf("error %v", err)
@@ -412,8 +420,8 @@ func TestRollback(t *testing.T) {
 	same(t, "pointers", currents(t, l, "here"), nil, nil)
 	another := sampleVersion(2) // takes the numbers that were given back
 	another.Label.Name = "another"
-	write(t, openLedger(t, dir), func(tx *Tx) error { return tx.Point("there", another, visible(another)) })
-	write(t, l, func(tx *Tx) error { return errors.Join(tx.PutVersion(v), tx.Point("here", v, visible(v))) })
+	write(t, openLedger(t, dir), func(tx *Tx) error { return tx.Point("there", another, shape, visible(another)) })
+	write(t, l, func(tx *Tx) error { return errors.Join(tx.PutVersion(v), tx.Point("here", v, shape, visible(v))) })
 	checkPointer(t, l, "here", v)
 }
 
@@ -438,7 +446,7 @@ func writeMany(dir, name string) error {
 		v := sampleVersion(byte(k))
 		v.Label.Name = name
 		v.ID = engine.NewVersionID(v.Workspace, v.Label, v.Partition, v.Key, v.Outputs)
-		err := l.Write(context.Background(), func(tx *Tx) error { return errors.Join(tx.PutVersion(v), tx.Point(name, v, visible(v))) })
+		err := l.Write(context.Background(), func(tx *Tx) error { return errors.Join(tx.PutVersion(v), tx.Point(name, v, shape, visible(v))) })
 		if err != nil {
 			return err
 		}
@@ -571,7 +579,7 @@ func lock(t *testing.T, file, begin string) {
 func TestWhatIsNoLedger(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ script, want string }{
-		"a newer format":     {"PRAGMA application_id = 1685086769; PRAGMA user_version = 2; CREATE TABLE t (x)", "it has format 2, and this dpb knows 1 only: use the dpb that wrote it"},
+		"a newer format":     {"PRAGMA application_id = 1685086769; PRAGMA user_version = 3; CREATE TABLE t (x)", "it has format 3, and this dpb knows 2 only: use the dpb that wrote it"},
 		"another database":   {"CREATE TABLE t (x)", "this database is no ledger of dpb"},
 		"no database at all": {"", "file is not a database"},
 	} {

@@ -20,20 +20,3 @@ CREATE INDEX run_by_target ON run (target, partition);
 CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
   body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX version_by_target ON version (target, partition, sequence);
-
--- Fingerprints, by the hash of visible tree, reader schema, metric definitions and fingerprint schema.
-CREATE TABLE fingerprint (id BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-
--- Judgements of a version under rules (their hash); the newest counts.
-CREATE TABLE judgement (id INTEGER PRIMARY KEY, environment INTEGER NOT NULL REFERENCES environment, version BLOB NOT NULL, rules BLOB NOT NULL,
-  body TEXT NOT NULL) STRICT;
-CREATE INDEX judgement_by_version ON judgement (environment, version, rules, id);
-
--- Acceptances: trees and rules are hashes of the visible trees and of the failing rules.
-CREATE TABLE acceptance (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
-  trees BLOB NOT NULL, rules BLOB NOT NULL, body TEXT NOT NULL, PRIMARY KEY (environment, target, partition, trees, rules)) STRICT, WITHOUT ROWID;
-
--- current: key and outputs are those of the version, kept here so that one scan tells a build all that it knows already.
-CREATE TABLE pointer (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
-  version BLOB NOT NULL, key BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID;
-CREATE INDEX pointer_by_key ON pointer (key);

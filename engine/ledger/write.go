@@ -3,11 +3,11 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"github.com/dpb-build/dpb/cache"
 	"maps"
 	"slices"
 	"sync"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -116,8 +116,8 @@ func (tx *Tx) PutVersion(v engine.Version) error {
 		VALUES (?, ?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM version), ?)`, v.ID[:], target, v.Partition, string(b))
 }
 
-// Point makes current name a version. outputs are the version's, as consumers read them.
-func (tx *Tx) Point(environment string, v engine.Version, outputs []engine.OutputResult) error {
+// Point makes current name a version that was accepted under the rules of a shape. outputs are the version's, as consumers read them.
+func (tx *Tx) Point(environment string, v engine.Version, shape cache.SectionDigest, outputs []engine.OutputResult) error {
 	env, err := tx.environment(environment)
 	if err != nil {
 		return err
@@ -126,8 +126,8 @@ func (tx *Tx) Point(environment string, v engine.Version, outputs []engine.Outpu
 	if err != nil {
 		return err
 	}
-	return tx.exec("INSERT OR REPLACE INTO pointer (environment, target, partition, version, key, outputs) VALUES (?, ?, ?, ?, ?, ?)",
-		env, target, v.Partition, v.ID[:], v.Key[:], encodeOutputs(outputs))
+	return tx.exec("INSERT OR REPLACE INTO pointer (environment, target, partition, version, key, shape, outputs) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		env, target, v.Partition, v.ID[:], v.Key[:], shape[:], encodeOutputs(outputs))
 }
 
 // Withdraw takes a pointer back; the versions stay.

@@ -34,9 +34,12 @@ func (w *Worker) Decide(n *graph.Node, i int) engine.State {
 	s := &w.d.nodes[n.Index]
 	id := n.Base + graph.ActionID(i)
 	state, cause, err := w.decide(n, s, i)
-	if err != nil {
+	switch {
+	case err != nil:
 		w.d.setProblem(id, err)
 		state, cause = engine.Stale, id
+	case state == engine.Fresh:
+		cause = 0
 	}
 	s.state[i], s.cause[i] = state, cause
 	return state
@@ -60,8 +63,11 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 	}
 	key := engine.Key(parts)
 	s.key[i] = key
-	if s.seed != nil && s.seed[i] == key {
+	if s.seeded(i, key) {
 		return engine.Fresh, 0, nil
+	}
+	if state, err := w.admit(n, i); state != engine.Fresh {
+		return state, id, err
 	}
 	result, failed, err := w.d.world.Lookup(key)
 	switch {
@@ -69,12 +75,53 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 		return 0, 0, err
 	case failed && (result == nil || result.Expired(n.Target.ValidFor, w.d.now)):
 		return engine.Failed, id, nil
-	case result != nil && result.Expired(n.Target.ValidFor, w.d.now):
+	case result == nil || result.Expired(n.Target.ValidFor, w.d.now) || !hasOutputs(n, result):
 		return engine.Stale, id, nil
-	case result != nil && s.setOutputs(n, i, result.Outputs):
-		return engine.Fresh, 0, nil
 	}
-	return engine.Stale, id, nil
+	return w.judge(n, s, i, result)
+}
+
+// hasOutputs says whether a result has the outputs that are declared.
+func hasOutputs(n *graph.Node, r *engine.Result) bool {
+	return !slices.ContainsFunc(n.Target.Outputs, func(o *engine.Output) bool {
+		return !slices.ContainsFunc(r.Outputs, func(made engine.OutputResult) bool { return made.Name == o.Name })
+	})
+}
+
+// judge asks what contracts made of a result.
+func (w *Worker) judge(n *graph.Node, s *node, i int, result *engine.Result) (engine.State, graph.ActionID, error) {
+	id := n.Base + graph.ActionID(i)
+	v, err := w.d.court.Judge(n, i, result)
+	if err != nil {
+		return 0, 0, err
+	}
+	if v.Outputs != nil {
+		s.see(n, i, result, v.Outputs)
+	}
+	w.d.setPending(id, Pending{Result: result, Verdict: v})
+	return v.State, id, nil
+}
+
+// admit judges what the inputs bring by the rules on them: Fresh if all passes.
+func (w *Worker) admit(n *graph.Node, i int) (engine.State, error) {
+	for k, in := range n.Target.Inputs {
+		if !in.HasRules() {
+			continue
+		}
+		var o obstacle
+		if err := w.bind(n, k, i, &w.binding, &o); err != nil {
+			return 0, err
+		}
+		v, err := w.d.court.Admit(w.d, n, k, i, &w.binding)
+		if err != nil {
+			return 0, err
+		}
+		if v.State != engine.Fresh {
+			w.d.setPending(n.Base+graph.ActionID(i), Pending{Verdict: v, Input: in})
+			return v.State, nil
+		}
+	}
+	return engine.Fresh, nil
 }
 
 func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, graph.ActionID, error) {
@@ -87,9 +134,11 @@ func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, grap
 	}
 	w.section.Reset()
 	describeSource(&w.section, n, i, t)
-	s.trees[i] = t
 	s.key[i] = engine.Key([]engine.Part{{Name: "source", Digest: w.section.Digest()}})
-	return engine.Fresh, 0, nil
+	if s.seeded(i, s.key[i]) {
+		return engine.Fresh, 0, nil
+	}
+	return w.judge(n, s, i, &engine.Result{Key: s.key[i], Outputs: []engine.OutputResult{{Name: n.Target.Outputs[0].Name, Tree: t, Rows: -1}}})
 }
 
 // describeSource writes the one part of a source's key: what was observed.
@@ -169,11 +218,12 @@ func (w *Worker) remember(n *graph.Node, k, i int) {
 // Parts lists the sections of a decided action's key, handing each one's bytes to keep: what is recorded with a result and what explains it.
 func (w *Worker) Parts(n *graph.Node, i int, keep func(engine.Part, []byte)) ([]engine.Part, error) {
 	if n.Target.Kind == engine.Source {
+		t, _, err := w.d.world.Observe(n, i)
 		w.section.Reset()
 		w.parts = w.parts[:0]
-		describeSource(&w.section, n, i, w.d.Tree(n, i, 0))
+		describeSource(&w.section, n, i, t)
 		w.add("source", keep)
-		return slices.Clone(w.parts), nil
+		return slices.Clone(w.parts), err
 	}
 	var o obstacle
 	parts, err := w.keyParts(n, i, &o, keep)

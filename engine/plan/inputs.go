@@ -71,14 +71,13 @@ func (w *Worker) bind(n *graph.Node, k, i int, b *Binding, o *obstacle) error {
 	}
 	b.Format = e.Output.Format
 	p := &w.d.nodes[e.From.Index]
-	output := outputIndex(e)
+	output := OutputIndex(e)
 	lacking := lacking{edge: e}
 	for j := range e.Inputs(i).All() {
 		id := e.From.Base + graph.ActionID(j)
 		switch state := p.state[j]; state {
 		case engine.Fresh, engine.Frozen:
-			b.Parts = append(b.Parts, engine.InputPart{Partition: e.From.Set.Text(j), Tree: p.trees[j*p.outputs+output]})
-			b.Producer = append(b.Producer, j)
+			b.add(e, p, j, output)
 			lacking.present(j)
 		case engine.MissingState:
 			if in.Missing == engine.Block {
@@ -88,7 +87,14 @@ func (w *Worker) bind(n *graph.Node, k, i int, b *Binding, o *obstacle) error {
 			}
 		case engine.Blocked:
 			o.worse(engine.Blocked, p.cause[j])
-		case engine.Failed, engine.Held, engine.Refused:
+		case engine.Held:
+			if !w.waived(in, id) {
+				o.worse(engine.Blocked, id)
+				continue
+			}
+			b.add(e, p, j, output)
+			lacking.present(j)
+		case engine.Failed, engine.Refused:
 			o.worse(engine.Blocked, id)
 		case engine.Undecided:
 			o.worse(engine.Undecided, p.cause[j])
@@ -101,6 +107,27 @@ func (w *Worker) bind(n *graph.Node, k, i int, b *Binding, o *obstacle) error {
 	}
 	b.Columns = w.readerColumns(n, k, b)
 	return nil
+}
+
+// add lets a partition enter.
+func (b *Binding) add(e *graph.Edge, p *node, j, output int) {
+	t := p.trees[j*p.outputs+output]
+	if e.Quarantine {
+		if t = p.aside[j*p.outputs+output]; t.IsZero() { // of a table without files
+			return
+		}
+	}
+	b.Parts = append(b.Parts, engine.InputPart{Partition: e.From.Set.Text(j), Tree: t})
+	b.Producer = append(b.Producer, j)
+}
+
+// waived says whether an input takes a held version: it is held by nothing but rules that the input waives.
+func (w *Worker) waived(in *engine.Input, id graph.ActionID) bool {
+	if in.Waive == nil {
+		return false
+	}
+	p, ok := w.d.Pending(id)
+	return ok && p.Outputs != nil && !slices.ContainsFunc(p.Failing, func(f engine.Finding) bool { return !slices.Contains(in.Waive, f.Rule) })
 }
 
 // lacking tells whether a partition without content has a newer one with content.
@@ -140,9 +167,10 @@ func (w *Worker) bindFiles(n *graph.Node, k, i int, b *Binding, o *obstacle) err
 	return nil
 }
 
-func outputIndex(e *graph.Edge) int {
+// OutputIndex is the place of the output that an edge reads among its producer's.
+func OutputIndex(e *graph.Edge) int {
 	for k, o := range e.From.Target.Outputs {
-		if o == e.Output {
+		if o.Name == e.Output.Name {
 			return k
 		}
 	}
@@ -172,7 +200,7 @@ func (w *Worker) readerColumns(n *graph.Node, k int, b *Binding) []engine.Column
 
 // producedColumns are the types of the SQL that wrote the parts; nil if a command wrote them or the parts differ.
 func (w *Worker) producedColumns(b *Binding) []engine.Column {
-	p, output := &w.d.nodes[b.Edge.From.Index], outputIndex(b.Edge)
+	p, output := &w.d.nodes[b.Edge.From.Index], OutputIndex(b.Edge)
 	if p.columns == nil {
 		return nil
 	}

@@ -23,15 +23,44 @@ type World interface {
 	Lookup(k cache.ActionKey) (r *engine.Result, failed bool, err error)
 }
 
+// Court answers what contracts make of results and of inputs. Its methods are called from several goroutines at once.
+type Court interface {
+	// Shape identifies the rules on a target and on what it reads.
+	Shape(n *graph.Node) cache.SectionDigest
+	// Judge looks up what became of a result. It measures nothing.
+	Judge(n *graph.Node, i int, r *engine.Result) (Verdict, error)
+	// Admit judges what an input brings by the rules on it.
+	Admit(d *Decider, n *graph.Node, input, i int, b *Binding) (Verdict, error)
+}
+
+// Verdict is what contracts make of a result or of an input.
+type Verdict struct {
+	// State is Fresh or Held, of an input Fresh or Refused; Stale where something has to be measured or judged first, for which no job runs.
+	State   engine.State
+	Outputs []engine.VersionOutput // of a result: by the target's outputs; nil if it is not split yet
+	Failing []engine.Finding       // what holds or refuses it
+	Measure bool                   // of a result: it is fresh, and has no fingerprint yet
+	Again   bool                   // of a held one: what it was compared with may have changed
+}
+
 // Decider holds what is decided so far. Arrays by action, no object an edge: 100,000 actions take some 15 MB.
 type Decider struct {
 	graph *graph.Graph
 	world World
+	court Court
 	now   time.Time // against which results expire
 	nodes []node
 
 	mu       sync.Mutex
 	problems map[graph.ActionID]error
+	pending  map[graph.ActionID]Pending
+}
+
+// Pending is what is known of an action that is not simply fresh, or whose consumers don't see what its job wrote.
+type Pending struct {
+	Result  *engine.Result // of the wanted key; nil if there is none
+	Verdict                // of the result
+	Input   *engine.Input  // that is refused, or has to be judged; nil if none is
 }
 
 // node is the state of a target's actions, by partition.
@@ -47,15 +76,20 @@ type node struct {
 	state   []engine.State
 	cause   []graph.ActionID
 	key     []cache.ActionKey
-	trees   []cache.TreeDigest // outputs of a partition side by side
+	trees   []cache.TreeDigest // outputs of a partition side by side, as consumers see them
 	columns [][]engine.Column  // likewise; nil unless an output's reader needs them
+	raw     []cache.TreeDigest // likewise as the job wrote them; nil if no output has a reject
+	aside   []cache.TreeDigest // likewise what was rejected
 
-	seed []cache.ActionKey // the key that trees belong to, where a result is known beforehand
+	shape cache.SectionDigest
+	seed  []cache.ActionKey // the key that trees belong to, where a result is known beforehand
+	other []bool            // the seed was accepted under another shape; nil: none was
 }
 
 // New returns a decider that has decided nothing.
-func New(g *graph.Graph, w World, now time.Time) *Decider {
-	return &Decider{graph: g, world: w, now: now, nodes: make([]node, len(g.Nodes)), problems: map[graph.ActionID]error{}}
+func New(g *graph.Graph, w World, c Court, now time.Time) *Decider {
+	return &Decider{graph: g, world: w, court: c, now: now, nodes: make([]node, len(g.Nodes)), problems: map[graph.ActionID]error{},
+		pending: map[graph.ActionID]Pending{}}
 }
 
 // Prepare makes room for a node's actions. It must come before any other call for that node.
@@ -73,6 +107,10 @@ func (d *Decider) Prepare(n *graph.Node) {
 	if n.Target.Kind == engine.SQL && writesText(n.Target) {
 		s.columns = make([][]engine.Column, size*s.outputs)
 	}
+	if slices.ContainsFunc(n.Target.Outputs, func(o *engine.Output) bool { return o.Rejects != nil }) {
+		s.raw, s.aside = make([]cache.TreeDigest, size*s.outputs), make([]cache.TreeDigest, size*s.outputs)
+	}
+	s.shape = d.court.Shape(n)
 }
 
 // Prepared says whether there is room for a node's actions: whether they take part.
@@ -88,19 +126,36 @@ func writesText(t *engine.Target) bool {
 	return false
 }
 
-// Seed tells of a result that is known: if the key of the action turns out to be k, its outputs are these, and nobody needs to be asked.
-func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, outputs []engine.OutputResult) {
+// Seed tells of a version that was accepted under the rules of a shape: if the key of the action turns out to be k, and the rules are the same, its outputs are
+// these, and nobody needs to be asked.
+func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, shape cache.SectionDigest, outputs []engine.OutputResult) {
 	s := &d.nodes[n.Index]
-	if len(outputs) != s.outputs || n.Target.ValidFor > 0 { // when it was made decides, and that stands in the result
+	if n.Target.ValidFor > 0 { // when it was made decides, and that stands in the result
 		return
 	}
 	if s.seed == nil {
 		s.seed = make([]cache.ActionKey, len(s.state))
 	}
-	if s.setOutputs(n, i, outputs) {
-		s.seed[i] = k
+	if !s.setOutputs(n, i, outputs) {
+		return
+	}
+	s.seed[i] = k
+	if shape != s.shape && s.other == nil {
+		s.other = make([]bool, len(s.state))
+	}
+	if s.other != nil {
+		s.other[i] = shape != s.shape
 	}
 }
+
+// seeded says whether the seed of an action answers for a key.
+func (s *node) seeded(i int, key cache.ActionKey) bool {
+	return s.seed != nil && s.seed[i] == key && (s.other == nil || !s.other[i])
+}
+
+// What a split leaves beside an output is listed under names of its own.
+func rawName(output string) string        { return output + ".raw" }
+func quarantineName(output string) string { return output + ".quarantine" }
 
 // setOutputs stores trees by the order of the target's outputs; false if the names differ.
 func (s *node) setOutputs(n *graph.Node, i int, outputs []engine.OutputResult) bool {
@@ -119,8 +174,24 @@ func (s *node) setOutputs(n *graph.Node, i int, outputs []engine.OutputResult) b
 		if !found {
 			return false
 		}
+		if s.raw != nil {
+			s.setSplit(i*s.outputs+o, declared.Name, outputs)
+		}
 	}
 	return true
+}
+
+// setSplit stores what a split left beside an output: without one, the raw tree is what consumers see.
+func (s *node) setSplit(at int, name string, outputs []engine.OutputResult) {
+	s.raw[at], s.aside[at] = s.trees[at], cache.TreeDigest{}
+	for _, r := range outputs {
+		switch r.Name {
+		case rawName(name):
+			s.raw[at] = r.Tree
+		case quarantineName(name):
+			s.aside[at] = r.Tree
+		}
+	}
 }
 
 // intern shares a schema with the partition before, which nearly always has the same one.
@@ -131,15 +202,58 @@ func (s *node) intern(at int, columns []engine.Column) []engine.Column {
 	return columns
 }
 
-// Accept records that the action is fresh with this result.
-func (d *Decider) Accept(n *graph.Node, i int, outputs []engine.OutputResult) {
-	s := &d.nodes[n.Index]
-	s.setOutputs(n, i, outputs)
-	s.state[i], s.cause[i] = engine.Fresh, 0
+// Settle records what became of an action in a build: Fresh or Held with what its consumers see, or Failed.
+func (d *Decider) Settle(n *graph.Node, i int, state engine.State, p Pending) {
+	s, id := &d.nodes[n.Index], n.Base+graph.ActionID(i)
+	s.state[i], s.cause[i] = state, 0
+	if state != engine.Fresh {
+		s.cause[i] = id
+	}
+	if p.Verdict.Outputs != nil {
+		s.see(n, i, p.Result, p.Verdict.Outputs)
+	}
+	d.setPending(id, p)
 }
 
-// Fail records that the last run of the action failed.
-func (d *Decider) Fail(n *graph.Node, i int) { d.nodes[n.Index].state[i] = engine.Failed }
+// see stores the outputs of a result as consumers see them.
+func (s *node) see(n *graph.Node, i int, r *engine.Result, outputs []engine.VersionOutput) bool {
+	return s.setOutputs(n, i, Visible(r, outputs))
+}
+
+// Visible lists the outputs of a version as consumers read them: names, trees and columns, and what was rejected under names of its own.
+func Visible(r *engine.Result, outputs []engine.VersionOutput) (out []engine.OutputResult) {
+	for _, o := range outputs {
+		v := engine.OutputResult{Name: o.Name, Tree: o.Visible, Rows: -1}
+		for _, made := range r.Outputs {
+			if made.Name == o.Name {
+				v.Columns = made.Columns
+			}
+		}
+		out = append(out, v)
+		if !o.Quarantine.IsZero() {
+			out = append(out, engine.OutputResult{Name: rawName(o.Name), Tree: o.Raw, Rows: -1},
+				engine.OutputResult{Name: quarantineName(o.Name), Tree: o.Quarantine, Rows: -1})
+		}
+	}
+	return out
+}
+
+// Pending is what is known of an action that is not simply fresh; false if that is nothing.
+func (d *Decider) Pending(id graph.ActionID) (Pending, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, ok := d.pending[id]
+	return p, ok
+}
+
+func (d *Decider) setPending(id graph.ActionID, p Pending) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pending[id] = p
+}
+
+// Shape identifies the rules on a target.
+func (d *Decider) Shape(n *graph.Node) cache.SectionDigest { return d.nodes[n.Index].shape }
 
 // State is what was decided; 0 if nothing was.
 func (d *Decider) State(n *graph.Node, i int) engine.State {
@@ -151,14 +265,14 @@ func (d *Decider) State(n *graph.Node, i int) engine.State {
 }
 
 // Known says whether outputs equal the trees that were seeded for the action: a new result that is the one from before.
-func (d *Decider) Known(n *graph.Node, i int, outputs []engine.OutputResult) bool {
+func (d *Decider) Known(n *graph.Node, i int, outputs []engine.VersionOutput) bool {
 	s := &d.nodes[n.Index]
 	if s.seed == nil || s.seed[i].IsZero() {
 		return false
 	}
 	for o, declared := range n.Target.Outputs {
 		for _, r := range outputs {
-			if r.Name == declared.Name && r.Tree != s.trees[i*s.outputs+o] {
+			if r.Name == declared.Name && (r.Visible != s.trees[i*s.outputs+o] || s.aside != nil && r.Quarantine != s.aside[i*s.outputs+o]) {
 				return false
 			}
 		}
@@ -178,17 +292,37 @@ func (d *Decider) Tree(n *graph.Node, i, output int) cache.TreeDigest {
 	return s.trees[i*s.outputs+output]
 }
 
-// Outputs are the outputs of a fresh action as its readers see them: names, trees and columns.
-func (d *Decider) Outputs(n *graph.Node, i int) []engine.OutputResult {
+// Made is one output of a decided action, as readers of fingerprints need to know it.
+type Made struct {
+	engine.Content
+	Raw cache.TreeDigest // as the job wrote it
+	Key cache.ActionKey
+}
+
+// Made describes an output of an action that has one.
+func (d *Decider) Made(n *graph.Node, i, output int) Made {
 	s := &d.nodes[n.Index]
-	out := make([]engine.OutputResult, s.outputs)
-	for k, o := range n.Target.Outputs {
-		out[k] = engine.OutputResult{Name: o.Name, Tree: s.trees[i*s.outputs+k], Rows: -1}
-		if s.columns != nil {
-			out[k].Columns = s.columns[i*s.outputs+k]
-		}
+	at := i*s.outputs + output
+	o := n.Target.Outputs[output]
+	m := Made{Content: engine.Content{Output: o, Tree: s.trees[at], Partition: n.Set.Text(i)}, Raw: s.trees[at], Key: s.key[i]}
+	if s.raw != nil {
+		m.Raw = s.raw[at]
 	}
-	return out
+	var columns []engine.Column
+	if s.columns != nil {
+		columns = s.columns[at]
+	}
+	m.Columns = n.Target.ReaderColumns(o, columns)
+	return m
+}
+
+// Quarantine is the tree of what was rejected of an output; zero if it has no reject.
+func (d *Decider) Quarantine(n *graph.Node, i, output int) cache.TreeDigest {
+	s := &d.nodes[n.Index]
+	if s.aside == nil {
+		return cache.TreeDigest{}
+	}
+	return s.aside[i*s.outputs+output]
 }
 
 // Problem says why an action could not be looked at, or nil. Such an action counts as stale.

@@ -25,6 +25,8 @@ type Options struct {
 	Events    Events
 	// Kill, when it is done, ends running jobs at once instead of politely.
 	Kill context.Context
+
+	preview bool // make results and versions, and move nothing that people see
 }
 
 // build is one run of the scheduler. Only the goroutine that called Build touches it; workers and the recorder talk to it over channels.
@@ -39,11 +41,14 @@ type build struct {
 	number   int
 	stopping bool // after a failure: start nothing any more
 	ran      map[graph.ActionID]bool
+	rejudged map[graph.ActionID]bool    // judged anew without a job
 	same     int                        // of ran: jobs whose outputs were what was there before
 	broken   map[graph.ActionID]Outcome // what failed in this build is not tried twice
 	owed     map[graph.ActionID]bool    // jobs that have to run although their results are known
 	tried    map[graph.ActionID]int     // how often a job found bytes gone
 	warnings []engine.Problem
+	warned   map[graph.ActionID][]engine.Finding // rules that only warn, of what was judged
+	versions map[graph.ActionID]engine.Version   // of a preview: what was made, and where nothing names it
 }
 
 // pass is what is known of the actions in one pass.
@@ -55,13 +60,18 @@ type pass struct {
 	queue      actionHeap
 	unfinished int
 	counts     Counts
-	slots      []int // free places
+	slots      []int                  // free places
+	placed     map[graph.ActionID]int // the places of what is under way
 	jobs       map[graph.ActionID]Job
 	outcomes   map[graph.ActionID]Outcome // of jobs that succeeded, until they are recorded
 	failures   []graph.ActionID
 	again      bool // another pass has to follow; start nothing any more
+	known      map[graph.ActionID]*engine.Result
+	waiters    map[graph.ActionID][]func() // what waits for the verdict of an action
+	verdicts   []*trial                    // measured, and ready for a verdict
 
 	results   chan jobResult
+	measured  chan *trial
 	recorder  *recorder
 	recordErr error // the first that the recorder met
 }
@@ -72,12 +82,19 @@ type nodeRun struct {
 	asked   bool // named by a pattern, not just needed
 	phase   []phase
 	pending []int32 // producers that are not finished, of waiting actions
+
+	producers, readers []*graph.Edge // what jobs read and verdicts look up, and the other way round
 }
 
 func isJob(n *graph.Node) bool { return n.Target.Kind != engine.Source }
 
 // Build brings the selected actions, and all that they need, to fresh.
 func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Options) (Summary, error) {
+	_, summary, err := s.build(ctx, selected, opts)
+	return summary, err
+}
+
+func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Options) (*build, Summary, error) {
 	if opts.Jobs <= 0 {
 		opts.Jobs = runtime.GOMAXPROCS(0)
 	}
@@ -86,32 +103,38 @@ func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Opt
 	}
 	s.stat.Context = ctx
 	start := time.Now()
-	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
-		tried: map[graph.ActionID]int{}}
+	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
+		tried: map[graph.ActionID]int{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}
 	for first := true; first || b.again && !b.stopping && ctx.Err() == nil; first = false {
 		if err := b.onePass(ctx, selected, first); err != nil {
-			return Summary{}, err
+			return b, Summary{}, err
 		}
 	}
 	if b.unfinished > 0 && !b.stopping && ctx.Err() == nil {
 		panic(fmt.Sprintf("%d actions were left over", b.unfinished))
 	}
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
+	if !summary.Interrupted && !opts.preview {
+		b.notify(ctx, &summary)
+	}
 	opts.Events.Done(summary)
-	return summary, nil
+	return b, summary, nil
 }
 
 func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bool) error {
 	if err := b.begin(selected); err != nil {
 		return err
 	}
-	b.jobs, b.outcomes, b.results = map[graph.ActionID]Job{}, map[graph.ActionID]Outcome{}, make(chan jobResult, b.opts.Jobs)
+	b.jobs, b.outcomes, b.placed = map[graph.ActionID]Job{}, map[graph.ActionID]Outcome{}, map[graph.ActionID]int{}
+	b.known, b.waiters = map[graph.ActionID]*engine.Result{}, map[graph.ActionID][]func(){}
+	b.results, b.measured = make(chan jobResult, b.opts.Jobs), make(chan *trial, b.opts.Jobs)
 	for slot := range b.opts.Jobs {
 		b.slots = append(b.slots, slot)
 	}
 	slices.Reverse(b.slots)
 	b.counts.Ran, b.counts.Same = len(b.ran), b.same
-	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx))
+	b.counts.Judged = len(b.rejudged)
+	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx), b.opts.preview)
 	if first {
 		b.recorder.keep(b.retire())
 	}
@@ -127,7 +150,7 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 
 // begin starts a pass in which nothing is decided: what takes part is marked, and what pointers tell is known.
 func (b *build) begin(selected []graph.Selected) error {
-	b.pass = pass{decider: plan.New(b.s.Graph, b.s, b.s.Now), nodes: make([]nodeRun, len(b.s.Graph.Nodes))}
+	b.pass = pass{decider: plan.New(b.s.Graph, b.s, b.s, b.s.Now), nodes: make([]nodeRun, len(b.s.Graph.Nodes))}
 	for range runtime.GOMAXPROCS(0) {
 		b.workers = append(b.workers, b.decider.Worker())
 	}
@@ -163,15 +186,25 @@ func (b *build) mark(selected []graph.Selected) {
 func (b *build) prepare(n *graph.Node) {
 	r := &b.nodes[n.Index]
 	if r.wanted == nil {
+		r.producers = waitingEdges(n.Edges, n.References)
+		r.readers = waitingEdges(n.Consumers, n.ReferencedBy)
 		r.wanted = make([]bool, n.Set.Len())
 		r.phase = make([]phase, n.Set.Len())
 		b.decider.Prepare(n)
 	}
 }
 
+// waitingEdges joins edges of jobs with those of verdicts. A verdict that looks up its own target's keys waits for nobody.
+func waitingEdges(jobs, verdicts []*graph.Edge) []*graph.Edge {
+	return slices.DeleteFunc(slices.Concat(jobs, verdicts), func(e *graph.Edge) bool {
+		return e == nil || e.Holder != nil && e.From == e.To
+	})
+}
+
 func (b *build) markProducers(n *graph.Node) {
 	wanted := b.nodes[n.Index].wanted
-	last := make([]graph.SelectionKey, len(n.Edges)) // consumers in a row often read the same
+	edges := b.nodes[n.Index].producers
+	last := make([]graph.SelectionKey, len(edges)) // consumers in a row often read the same
 	seen := false
 	for i := len(wanted) - 1; i >= 0; i-- { // an own label is read backwards in time
 		if !wanted[i] {
@@ -180,10 +213,7 @@ func (b *build) markProducers(n *graph.Node) {
 		if isJob(n) {
 			b.counts.Total++
 		}
-		for k, e := range n.Edges {
-			if e == nil {
-				continue
-			}
+		for k, e := range edges {
 			selection := e.Inputs(i)
 			key := selection.Key()
 			if seen && key == last[k] {
@@ -225,17 +255,25 @@ func (b *build) decideInOrder(n *graph.Node) {
 // decision is the state of an action and what there is to record of it although no job runs.
 type decision struct {
 	state  engine.State
+	known  *engine.Result // has to be measured or judged
 	record *record
 	needed bool // dpb-out has to show it, and its bytes are gone
+	err    error
 }
 
 // decide runs on several goroutines at once; only settle changes the build.
 func (b *build) decide(w *plan.Worker, n *graph.Node, i int) decision {
 	d := decision{state: w.Decide(n, i)}
-	if d.state != engine.Fresh {
+	p, _ := b.decider.Pending(n.Base + graph.ActionID(i))
+	if p.Measure || p.Again || d.state == engine.Stale {
+		d.known = p.Result
+	}
+	if d.state != engine.Fresh || d.known != nil {
 		return d
 	}
-	d.record = b.upToDate(n, i)
+	if d.record, d.err = b.upToDate(n, i); d.err != nil {
+		return d
+	}
 	d.needed = d.record != nil && d.record.show && b.nodes[n.Index].asked && !b.s.Present(context.Background(), b.decider, n, i)
 	return d
 }
@@ -288,7 +326,7 @@ func caught(p any) any {
 // wait makes the action wait if a producer is not finished.
 func (b *build) wait(n *graph.Node, i int) bool {
 	pending := b.countPending(n, i)
-	if pending == 0 {
+	if pending == 0 && !b.waitForPrior(n, i) {
 		return false
 	}
 	b.setPending(n, i, pending)
@@ -296,11 +334,59 @@ func (b *build) wait(n *graph.Node, i int) bool {
 	return true
 }
 
-func (b *build) countPending(n *graph.Node, i int) (pending int32) {
-	for _, e := range n.Edges {
-		if e == nil {
+// waitForPrior makes the action wait for one more verdict if a rule on an input compares with partitions that are not judged yet.
+func (b *build) waitForPrior(n *graph.Node, i int) bool {
+	for k, in := range n.Target.Inputs {
+		want := 0
+		for _, x := range in.Expects {
+			want = max(want, x.Prior)
+		}
+		if n.Edges[k] == nil || want == 0 {
 			continue
 		}
+		if id, wait := b.unjudged(n.Edges[k], i, want); wait {
+			b.waiters[id] = append(b.waiters[id], func() { b.proceed(n, i) })
+			return true
+		}
+	}
+	return false
+}
+
+// unjudged finds an action without verdict among those that rules on an edge compare with.
+func (b *build) unjudged(e *graph.Edge, i, want int) (graph.ActionID, bool) {
+	r := &b.nodes[e.From.Index]
+	for k, found := 1, 0; found < want; k++ {
+		before, ok := e.To.Set.Before(i, k)
+		if !ok {
+			break
+		}
+		whole := e.Inputs(before).Len() > 0
+		for j := range e.Inputs(before).All() {
+			if r.wanted[j] && !r.phase[j].finished() {
+				return e.From.Base + graph.ActionID(j), true
+			}
+			whole = whole && !b.s.Current(e.From, j).IsZero()
+		}
+		if whole {
+			found++
+		}
+	}
+	return 0, false
+}
+
+// proceed decides an action of which all producers are finished, or lets it wait for one more verdict.
+func (b *build) proceed(n *graph.Node, i int) {
+	if b.nodes[n.Index].phase[i] != waiting || b.waitForPrior(n, i) {
+		return
+	}
+	b.settle(n, i, b.decide(b.workers[0], n, i))
+	if b.nodes[n.Index].phase[i].finished() {
+		b.wake(n, i)
+	}
+}
+
+func (b *build) countPending(n *graph.Node, i int) (pending int32) {
+	for _, e := range b.nodes[n.Index].producers {
 		phases := b.nodes[e.From.Index].phase
 		for j := range e.Inputs(i).All() {
 			if !phases[j].finished() {
@@ -322,31 +408,57 @@ func (b *build) setPending(n *graph.Node, i int, pending int32) {
 // settle moves a decided action on.
 func (b *build) settle(n *graph.Node, i int, d decision) {
 	id := n.Base + graph.ActionID(i)
-	switch d.state {
-	case engine.Fresh, engine.Frozen:
+	b.keepJudgements(b.s.newlyJudged())
+	p, _ := b.decider.Pending(id)
+	switch {
+	case d.err != nil:
+		b.transition(n, i, failed)
+		b.fail(n, i, Outcome{Failure: d.err.Error(), Local: true})
+	case d.known != nil && !b.tries(id):
+		b.known[id] = d.known
+		b.enqueue(n, i)
+	case d.state == engine.Fresh, d.state == engine.Frozen:
 		if isJob(n) && (d.needed || b.owed[id]) {
 			b.owed[id] = true
 			b.enqueue(n, i)
 			return
 		}
 		b.upToDateNow(n, i, d.record)
-	case engine.Stale, engine.Failed:
-		outcome, tried := b.broken[id]
-		if err := b.decider.Problem(id); err != nil {
-			outcome, tried = Outcome{Failure: err.Error()}, true
-		}
-		if !tried {
-			b.enqueue(n, i)
-			return
-		}
-		b.transition(n, i, failed)
-		b.fail(n, i, outcome)
+	case d.state == engine.Held:
+		b.transition(n, i, held)
+		b.failures = append(b.failures, id)
+	case d.state == engine.Refused, p.Input != nil:
+		b.transition(n, i, refused)
+		b.failures = append(b.failures, id)
+	case d.state == engine.Stale, d.state == engine.Failed:
+		b.settleStale(n, i)
 	default:
 		b.transition(n, i, blocked)
 		if b.decider.Cause(n, i) == id {
 			b.failures = append(b.failures, id)
 		}
 	}
+}
+
+// tries says that an action, whose result is known, needs its job: it failed to be measured in this build, or its bytes are gone.
+func (b *build) tries(id graph.ActionID) bool {
+	_, broken := b.broken[id]
+	return broken || b.owed[id]
+}
+
+// settleStale runs the job of an action, unless it can't be looked at or failed in this build before.
+func (b *build) settleStale(n *graph.Node, i int) {
+	id := n.Base + graph.ActionID(i)
+	outcome, tried := b.broken[id]
+	if err := b.decider.Problem(id); err != nil {
+		outcome, tried = Outcome{Failure: err.Error()}, true
+	}
+	if !tried && isJob(n) {
+		b.enqueue(n, i)
+		return
+	}
+	b.transition(n, i, failed)
+	b.fail(n, i, outcome)
 }
 
 func (b *build) enqueue(n *graph.Node, i int) {
@@ -356,6 +468,10 @@ func (b *build) enqueue(n *graph.Node, i int) {
 
 func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
 	b.transition(n, i, done)
+	if r != nil && r.version != nil {
+		b.s.setCurrent(n, i, r.version.ID, r.version.Key)
+		b.remember(n.Base+graph.ActionID(i), *r.version)
+	}
 	if isJob(n) && !b.ran[n.Base+graph.ActionID(i)] {
 		b.counts.UpToDate++
 		if r != nil && r.restored {
@@ -363,6 +479,13 @@ func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
 		}
 	}
 	b.recorder.keep(r)
+}
+
+// remember keeps the versions of a preview, which nothing names.
+func (b *build) remember(id graph.ActionID, v engine.Version) {
+	if b.opts.preview {
+		b.versions[id] = v
+	}
 }
 
 // RefusedError says that SQL asks for what it may not have. Nothing was run.
@@ -374,7 +497,7 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("%d problems in SQL",
 func (b *build) checkSQL(ctx context.Context) error {
 	var problems []engine.Problem
 	for _, n := range b.s.Graph.Nodes {
-		if n.Target.Kind == engine.SQL && slices.ContainsFunc(b.nodes[n.Index].phase, func(p phase) bool { return p == queued || p == waiting }) {
+		if slices.ContainsFunc(b.nodes[n.Index].phase, func(p phase) bool { return p == queued || p == waiting }) {
 			problems = append(problems, CheckSQL(ctx, n.Target)...)
 		}
 	}
@@ -386,29 +509,47 @@ func (b *build) checkSQL(ctx context.Context) error {
 	return nil
 }
 
-// CheckSQL asks the engine, if there is one, whether a target's statements read their inputs and nothing else.
-func CheckSQL(ctx context.Context, t *engine.Target) []engine.Problem {
-	if t.Kind != engine.SQL || duckdb.Version() == "" {
+// CheckSQL asks the engine, if there is one, whether a target's statements, metrics and rejects read what they may and nothing else.
+func CheckSQL(ctx context.Context, t *engine.Target) (problems []engine.Problem) {
+	if duckdb.Version() == "" {
 		return nil
 	}
 	var inputs []string
 	for _, in := range t.Inputs {
 		inputs = append(inputs, in.Name)
 	}
-	return duckdb.Check(ctx, t.SQL, inputs, t.PartitionBy)
+	if t.Kind == engine.SQL {
+		problems = duckdb.Check(ctx, t.SQL, inputs, t.PartitionBy)
+	}
+	for _, o := range t.Outputs {
+		for _, m := range o.Metrics {
+			if m.SQL != "" {
+				problems = append(problems, duckdb.CheckMetric(ctx, m, append([]string{o.Name}, inputs...), t.PartitionBy)...)
+			}
+		}
+		for _, r := range o.Rejects {
+			if r.Where != "" {
+				problems = append(problems, duckdb.CheckReject(ctx, r, o.Name, t.PartitionBy)...)
+			}
+		}
+	}
+	return problems
 }
 
 // loop starts jobs and takes their results until nothing is left to do.
 func (b *build) loop(ctx context.Context) {
 	for {
+		b.startVerdicts(ctx)
 		b.startJobs(ctx)
 		b.opts.Events.Counted(b.counts)
-		if running := b.opts.Jobs - len(b.slots); running == 0 && (len(b.queue) == 0 || b.ending(ctx)) {
+		if len(b.placed) == 0 && (len(b.queue) == 0 && len(b.verdicts) == 0 || b.ending(ctx)) {
 			return
 		}
 		select {
 		case r := <-b.results:
 			b.ended(ctx, r)
+		case t := <-b.measured:
+			b.measuredOne(ctx, t)
 		case item := <-b.recorder.out:
 			b.recorded(item)
 		}
@@ -418,111 +559,143 @@ func (b *build) loop(ctx context.Context) {
 // ending says that nothing is to start any more in this pass.
 func (b *build) ending(ctx context.Context) bool { return b.stopping || b.again || ctx.Err() != nil }
 
+// startVerdicts goes on with actions that waited for other verdicts, which takes no time compared with a job.
+func (b *build) startVerdicts(ctx context.Context) {
+	for len(b.slots) > 0 && len(b.verdicts) > 0 && !b.ending(ctx) {
+		t := b.verdicts[0]
+		b.verdicts = b.verdicts[1:]
+		b.take(t.id)
+		b.seekVerdict(t)
+	}
+}
+
+// take gives an action one of the places.
+func (b *build) take(id graph.ActionID) {
+	last := len(b.slots) - 1
+	b.placed[id], b.slots = b.slots[last], b.slots[:last]
+}
+
+func (b *build) giveBack(id graph.ActionID) {
+	if slot, ok := b.placed[id]; ok {
+		b.slots = append(b.slots, slot)
+		delete(b.placed, id)
+	}
+}
+
+// threads is how many an action may use: all if nothing else is there to do.
+func (b *build) threads() int {
+	if len(b.placed) == 1 && len(b.queue) == 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return 1
+}
+
 func (b *build) startJobs(ctx context.Context) {
 	for len(b.slots) > 0 && len(b.queue) > 0 && !b.ending(ctx) {
 		id := heap.Pop(&b.queue).(graph.ActionID)
 		n, i := b.s.Graph.Action(id)
 		b.transition(n, i, running)
-		slot := b.slots[len(b.slots)-1]
-		b.slots = b.slots[:len(b.slots)-1]
-		b.number++
-		job := Job{Number: b.number, Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Slot: slot, Started: time.Now(),
-			Why: b.s.reason(b.decider, n, i)}
-		b.jobs[id] = job
-		b.opts.Events.Started(job)
+		b.take(id)
+		result, known := b.known[id]
+		b.started(n, i, known)
+		if known {
+			b.try(ctx, &trial{id: id, result: result})
+			continue
+		}
 		prepared, err := b.s.prepareJob(b.decider, b.workers[0], n, i)
 		if err != nil {
 			b.results <- jobResult{id: id, err: err}
 			continue
 		}
-		prepared.threads, prepared.owed = 1, b.owed[id]
-		if b.opts.Jobs-len(b.slots)+len(b.queue) == 1 {
-			prepared.threads = runtime.GOMAXPROCS(0)
-		}
+		prepared.threads, prepared.owed = b.threads(), b.owed[id]
 		go func() { b.results <- b.s.execute(ctx, b.opts.Kill, id, prepared) }()
 	}
 }
 
-// ended takes a job's result: consumers go on at once, what people see waits until it is recorded.
+// started tells people of a job, or of a result that is judged without one.
+func (b *build) started(n *graph.Node, i int, judged bool) {
+	id := n.Base + graph.ActionID(i)
+	job := Job{Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Slot: b.placed[id], Started: time.Now(), Judged: judged}
+	if isJudged(n.Target) || !judged {
+		b.number++
+		job.Number = b.number
+		job.Why = b.s.reason(b.decider, n, i)
+		b.opts.Events.Started(job)
+	}
+	b.jobs[id] = job
+}
+
+// finished tells people how a job ended.
+func (b *build) finished(id graph.ActionID, o Outcome) {
+	if job := b.jobs[id]; job.Number > 0 {
+		b.opts.Events.Finished(job, o)
+	}
+}
+
+// ended takes a job's result: it is recorded, and then measured and judged.
 func (b *build) ended(ctx context.Context, r jobResult) {
 	if r.panic != nil {
 		panic(r.panic)
 	}
 	n, i := b.s.Graph.Action(r.id)
-	b.slots = append(b.slots, b.jobs[r.id].Slot)
+	if r.err == nil {
+		b.outcomes[r.id] = r.outcome
+		b.recorder.keep(b.made(n, r))
+		b.try(ctx, &trial{id: r.id, ran: true, result: &r.result})
+		return
+	}
+	b.giveBack(r.id)
 	switch {
-	case r.err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil:
 		b.transition(n, i, queued) // it was interrupted, and is left to do
 		return
 	case errors.Is(r.err, cache.ErrMissing) && b.owe(n, i, r):
 		b.transition(n, i, waiting)
 		b.again = true
 		return
-	case r.err != nil:
-		b.transition(n, i, failed)
-		outcome := r.outcome
-		outcome.Failure = r.err.Error()
-		if r.run.Failure != "" { // else it never came to run
-			b.recorder.keep(&record{id: r.id, run: &r.run})
-		}
-		b.fail(n, i, outcome)
-		b.opts.Events.Finished(b.jobs[r.id], outcome)
-	default:
-		b.succeeded(n, i, r)
 	}
-	if !b.again {
-		b.wake(ctx, n, i)
-	}
-}
-
-func (b *build) succeeded(n *graph.Node, i int, r jobResult) {
+	b.transition(n, i, failed)
 	outcome := r.outcome
-	outcome.Same = b.decider.Known(n, i, r.result.Outputs)
-	// A job that is not reproducible gave others what it does not give again: all is decided anew.
-	b.again = b.again || b.owed[r.id] && !outcome.Same
-	record := b.made(n, r)
-	delete(b.owed, r.id)
-	b.decider.Accept(n, i, r.result.Outputs)
-	record.version, record.outputs = b.version(n, i), b.decider.Outputs(n, i)
-	b.transition(n, i, done)
-	if !b.ran[r.id] {
-		b.ran[r.id] = true
-		b.counts.Ran++
-		if outcome.Same {
-			b.same++
-			b.counts.Same++
-		}
+	outcome.Failure = r.err.Error()
+	if r.run.Failure != "" { // else it never came to run
+		b.recorder.keep(&record{id: r.id, run: &r.run})
 	}
-	b.outcomes[r.id] = outcome
-	b.recorder.keep(record)
+	b.fail(n, i, outcome)
+	b.finished(r.id, outcome)
+	if !b.again {
+		b.wake(n, i)
+	}
 }
 
 func (b *build) fail(n *graph.Node, i int, o Outcome) {
 	id := n.Base + graph.ActionID(i)
 	b.failures = append(b.failures, id)
 	b.broken[id] = o
-	b.decider.Fail(n, i)
+	b.decider.Settle(n, i, engine.Failed, plan.Pending{})
 	b.stopping = b.stopping || !b.opts.KeepGoing
 }
 
-// wake decides the consumers that waited for this action alone.
-func (b *build) wake(ctx context.Context, n *graph.Node, i int) {
-	for _, e := range n.Consumers {
+// wake lets go on what waited for this action alone: consumers, and verdicts that compare with it.
+func (b *build) wake(n *graph.Node, i int) {
+	for _, e := range b.nodes[n.Index].readers {
 		r := &b.nodes[e.To.Index]
 		if r.pending == nil {
 			continue
 		}
 		for k := range e.Readers(i).All() {
-			if r.phase[k] != waiting {
+			if r.phase[k] != waiting || r.pending[k] == 0 {
 				continue
 			}
 			if r.pending[k]--; r.pending[k] == 0 {
-				b.settle(e.To, k, b.decide(b.workers[0], e.To, k))
-				if r.phase[k].finished() {
-					b.wake(ctx, e.To, k)
-				}
+				b.proceed(e.To, k)
 			}
 		}
+	}
+	id := n.Base + graph.ActionID(i)
+	waiters := b.waiters[id]
+	delete(b.waiters, id)
+	for _, proceed := range waiters {
+		proceed()
 	}
 }
 

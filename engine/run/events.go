@@ -28,6 +28,7 @@ type Job struct {
 	Why       string // the reason, a few words: "code changed: classify.sql"
 	Slot      int    // which of the -j places it runs in, from 0
 	Started   time.Time
+	Judged    bool // no job runs: a known result is split, measured or judged anew
 }
 
 // Outcome is how a job ended.
@@ -44,7 +45,9 @@ type Outcome struct {
 	Local bool
 	// Elsewhere says that another dpb made the result while this one waited.
 	Elsewhere bool
-	Same      bool // the outputs equal those of the version before: consumers are not affected
+	State     engine.State     // Fresh, or Held with its rules in Failure; 0 if it failed
+	Same      bool             // the outputs equal those of the version before: consumers are not affected
+	Warned    []engine.Finding // rules that are violated and only warn
 }
 
 // Counts says how many actions of the build are in which condition.
@@ -54,7 +57,11 @@ type Counts struct {
 	Restored int // of UpToDate: those whose result was known, but was not the current one
 	Ran      int // jobs that succeeded
 	Same     int // of Ran: those whose outputs were what was there before
+	Judged   int // judged anew without a job; those that passed are among UpToDate
 	Failed   int
+	Held     int // by their rules
+	HeldRan  int // of Held: those whose job ran in this build
+	Refused  int // by their rules on an input
 	Blocked  int // can't run because of something upstream
 	Running  int
 	Queued   int // to run, waiting for a place
@@ -68,6 +75,15 @@ type Summary struct {
 	Failures    []Failure
 	Outputs     []Output         // of what was asked for, in order of label
 	Warnings    []engine.Problem // each once, in order of place
+	Warned      []Warned         // of what was judged in this build, producers before consumers
+}
+
+// Warned is an action that violates rules that only warn.
+type Warned struct {
+	Label     engine.Label
+	Partition string
+	Owner     string // the team that can act, with contact; "" if none was declared
+	Findings  []engine.Finding
 }
 
 // Failure is an action that did not become fresh, by root cause.
@@ -75,11 +91,16 @@ type Failure struct {
 	Label     engine.Label
 	Partition string
 	State     engine.State
-	Reason    string // one line
-	Owner     string // the team that can act, with contact; "" if none was declared
-	Log       string // path of the whole log
-	Local     bool   // the machine is to blame, and not the job
-	Blocked   int    // how many actions wait for this one
+	Reason    string           // one line
+	Findings  []engine.Finding // of what is held or refused: the rules that fail
+	Version   engine.VersionID // of what is held
+	Input     string           // of what is refused: the input
+	Producer  engine.Label     // likewise: where it comes from
+	Also      string           // the producer's team, with contact
+	Owner     string           // the team that can act, with contact; "" if none was declared
+	Log       string           // path of the whole log
+	Local     bool             // the machine is to blame, and not the job
+	Blocked   int              // how many actions wait for this one
 }
 
 // Output is where a target's results lie.

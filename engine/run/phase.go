@@ -8,33 +8,40 @@ import (
 
 // phase is where an action stands in one pass of a build.
 //
-//	out ──> waiting ──> queued ──> running ──> done
-//	 │         │          ^ │          │ └───> failed
-//	 │         ├──> done  └─┼──────────┤        (interrupted)
-//	 │         ├──> failed  │          └─────> waiting (bytes of an input are gone: another pass follows)
-//	 │         └──> blocked
-//	 └──> queued, done, failed, blocked
+//	out ──> waiting ──> queued ──> running ──> judging ──> done
+//	 │         │          ^           │           ├──────> held
+//	 │         │          ├───────────┼───────────┤        (interrupted)
+//	 │         │          │           ├───────────┴──────> failed
+//	 │         │          │           └──────────────────> waiting (bytes are gone: another pass follows)
+//	 │         ├──> done, held, refused, failed, blocked
+//	 └──> queued, done, held, refused, failed, blocked
 type phase uint8
 
 const (
 	out     phase = iota // no part of the build, or not looked at yet
-	waiting              // a producer is not finished
-	queued               // ready to run
+	waiting              // a producer is not finished, or a verdict that a rule on an input compares with
+	queued               // ready to run, or to be judged
 	running
+	judging // its result is measured and judged, or waits for a verdict that it is compared with
 	done    // fresh
+	held    // its rules hold it
+	refused // its rules on an input refuse what that brings
 	failed  // its job failed, or could not be looked at
 	blocked // missing, or something upstream is not to be had
 )
 
-var phaseNames = [...]string{"out", "waiting", "queued", "running", "done", "failed", "blocked"}
+var phaseNames = [...]string{"out", "waiting", "queued", "running", "judging", "done", "held", "refused", "failed", "blocked"}
 
 // allowed lists the phases that may follow each phase.
 var allowed = [...][]phase{
-	out:     {waiting, queued, done, failed, blocked},
-	waiting: {queued, done, failed, blocked},
+	out:     {waiting, queued, done, held, refused, failed, blocked},
+	waiting: {queued, done, held, refused, failed, blocked},
 	queued:  {running},
-	running: {done, failed, queued, waiting},
+	running: {judging, failed, queued, waiting},
+	judging: {done, held, failed, queued, waiting},
 	done:    {},
+	held:    {},
+	refused: {},
 	failed:  {},
 	blocked: {},
 }
@@ -61,7 +68,7 @@ func (b *build) transition(n *graph.Node, i int, to phase) {
 }
 
 func unfinished(p phase) int {
-	if p == waiting || p == queued || p == running {
+	if p != out && !p.finished() {
 		return 1
 	}
 	return 0
@@ -71,8 +78,12 @@ func (b *build) count(p phase, by int) {
 	switch p {
 	case queued:
 		b.counts.Queued += by
-	case running:
+	case running, judging:
 		b.counts.Running += by
+	case held:
+		b.counts.Held += by
+	case refused:
+		b.counts.Refused += by
 	case failed:
 		b.counts.Failed += by
 	case blocked:

@@ -2,44 +2,55 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/ledger"
+	"github.com/dpb-build/dpb/engine/plan"
 )
 
 // record is what one action adds to the ledger.
 type record struct {
-	id       graph.ActionID
-	result   *engine.Result // of a job that succeeded
-	sections [][]byte
-	run      *engine.Run
-	restored bool                  // no job ran, and current named another version
-	replace  bool                  // the result of before has expired, or its bytes are gone
-	version  *engine.Version       // to record and to point to
-	outputs  []engine.OutputResult // of the version
-	tidy     []*graph.Node         // whose folders in dpb-out may hold partitions that are no more
-	retired  []ledger.Current      // pointers to withdraw
-	show     bool                  // dpb-out has to be made to show the version
-	release  func()                // called when all is recorded
-	err      error
-	panic    any
+	id         graph.ActionID
+	result     *engine.Result // of a job that succeeded
+	sections   [][]byte
+	run        *engine.Run
+	restored   bool                  // no job ran, and current named another version
+	replace    bool                  // the result of before has expired, or its bytes are gone
+	version    *engine.Version       // to record
+	point      bool                  // current has to name the version
+	shape      cache.SectionDigest   // of the rules that it was accepted under
+	outputs    []engine.OutputResult // of the version, as consumers read them
+	judgements []judgement
+	puts       []func(*ledger.Tx) error // what else there is to record
+	unwritten  []any                    // what is at hand until it is recorded
+	finishes   bool                     // people are told of its action when all is recorded
+	tidy       []*graph.Node            // whose folders in dpb-out may hold partitions that are no more
+	retired    []ledger.Current         // pointers to withdraw
+	show       bool                     // dpb-out has to be made to show the version
+	release    func()                   // called when all is recorded
+	err        error
+	panic      any
 }
 
 // forLedger says whether the record adds or withdraws anything there: a build with nothing to do need not wait for who else writes.
 func (r *record) forLedger() bool {
-	return r.result != nil || r.run != nil || r.version != nil || r.retired != nil
+	return r.result != nil || r.run != nil || r.version != nil || r.retired != nil || r.puts != nil || r.judgements != nil
 }
 
 // recorder writes records in groups: one commit for all that came while the last one was under way.
 type recorder struct {
-	s   *Session
-	out chan *record // what is durable and visible, in the order in which it was handed in
+	s *Session
+	// preview: pointers, judgements and dpb-out stay as they are
+	preview bool
+	out     chan *record // what is durable and visible, in the order in which it was handed in
 
 	mu      sync.Mutex
 	more    sync.Cond
@@ -50,8 +61,8 @@ type recorder struct {
 	origin     engine.Provenance
 }
 
-func (s *Session) startRecorder(ctx context.Context) *recorder {
-	r := &recorder{s: s, out: make(chan *record, 64)}
+func (s *Session) startRecorder(ctx context.Context, preview bool) *recorder {
+	r := &recorder{s: s, preview: preview, out: make(chan *record, 64)}
 	r.more.L = &r.mu
 	go r.loop(ctx)
 	return r
@@ -61,6 +72,9 @@ func (s *Session) startRecorder(ctx context.Context) *recorder {
 func (r *recorder) keep(rec *record) {
 	if rec == nil {
 		return
+	}
+	if r.preview {
+		rec.point, rec.show, rec.judgements, rec.retired, rec.tidy = false, false, nil, nil, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -113,6 +127,9 @@ func (r *recorder) write(ctx context.Context, batch []*record) {
 	defer func() { panicked = caught(recover()) }()
 	err := r.commit(ctx, batch)
 	for _, rec := range batch {
+		if err == nil {
+			r.s.unwritten.remove(rec.unwritten)
+		}
 		if rec.err = err; err == nil && rec.show {
 			rec.err = r.s.show(ctx, rec)
 		}
@@ -167,15 +184,36 @@ func (r *recorder) put(tx *ledger.Tx, rec *record) error {
 			return err
 		}
 	}
+	for _, j := range rec.judgements {
+		if err := tx.PutJudgement(r.s.Environment, j.subject, j.rules, j.Judgement); err != nil {
+			return err
+		}
+	}
+	for _, put := range rec.puts {
+		if err := put(tx); err != nil {
+			return err
+		}
+	}
 	if rec.version == nil {
 		return nil
 	}
 	v := *rec.version
 	v.Provenance = r.where()
-	if err := tx.PutVersion(v); err != nil {
+	if err := tx.PutVersion(v); err != nil || !rec.point {
 		return err
 	}
-	return tx.Point(r.s.Environment, v, rec.outputs)
+	return tx.Point(r.s.Environment, v, rec.shape, rec.outputs)
+}
+
+// keepJudgements records what was said of inputs, and notes what only warns.
+func (b *build) keepJudgements(list []judgement) {
+	if list == nil {
+		return
+	}
+	for _, j := range list {
+		b.warn(j.id, j.Findings)
+	}
+	b.recorder.keep(&record{judgements: list})
 }
 
 // where says which commit the checkout stands at, asked for once a build and only if something is recorded.
@@ -203,7 +241,7 @@ func (s *Session) show(ctx context.Context, rec *record) error {
 			return err
 		}
 	}
-	if rec.version == nil {
+	if rec.version == nil || !rec.show {
 		return nil
 	}
 	n, i := s.Graph.Action(rec.id)
@@ -212,39 +250,39 @@ func (s *Session) show(ctx context.Context, rec *record) error {
 
 // made is the record of a job that succeeded, without its version.
 func (b *build) made(n *graph.Node, r jobResult) *record {
-	rec := &record{id: r.id, sections: r.sections, show: true, release: r.release}
+	rec := &record{id: r.id, sections: r.sections, release: r.release}
 	if !r.outcome.Elsewhere {
 		rec.result, rec.run, rec.replace = &r.result, &r.run, b.owed[r.id] || n.Target.ValidFor > 0
+		rec.unwritten = []any{resultKey(r.result.Key)}
+		b.s.unwritten.add(rec.unwritten[0], r.result)
 	}
 	return rec
 }
 
-// upToDate is what an action without a job has to record: nothing if the pointer and dpb-out are as they should be.
-func (b *build) upToDate(n *graph.Node, i int) *record {
-	id := n.Base + graph.ActionID(i)
-	current := b.s.Current(n, i)
-	// Where valid_for counts, a key has several results, and only the version tells which one current names.
-	pointed := !current.IsZero() && b.s.current[n.Index].key[i] == b.decider.Key(n, i) && (n.Target.ValidFor == 0 || b.version(n, i).ID == current)
-	if pointed {
-		if !isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current) {
-			return nil
-		}
+// upToDate is what a fresh action without a job has to record: nothing if the pointer and dpb-out are as they should be.
+func (b *build) upToDate(n *graph.Node, i int) (*record, error) {
+	id, current := n.Base+graph.ActionID(i), b.s.Current(n, i)
+	rec := &record{id: id, show: isJob(n), shape: b.decider.Shape(n)}
+	p, decided := b.decider.Pending(id)
+	if decided && p.Result != nil { // else the pointer itself told so
+		rec.version, rec.outputs = b.s.versionOf(n, i, p.Result.Key, p.Outputs), plan.Visible(p.Result, p.Outputs)
+		rec.version.Created = time.Now()
+		rec.restored, rec.point = rec.version.ID != current, rec.version.ID != current || !b.s.fits(n, i)
 	}
-	v := b.version(n, i)
-	return &record{id: id, version: v, outputs: b.decider.Outputs(n, i), show: isJob(n), restored: !pointed}
-}
-
-// version is the version of a fresh action. Nothing is rejected yet, so consumers see the raw trees.
-func (b *build) version(n *graph.Node, i int) *engine.Version {
-	ws := b.s.Graph.Workspace.Name
-	v := &engine.Version{Workspace: ws, Label: n.Target.Label, Partition: n.Set.Text(i), Key: b.decider.Key(n, i), Created: time.Now()}
-	for k, o := range n.Target.Outputs {
-		t := b.decider.Tree(n, i, k)
-		v.Outputs = append(v.Outputs, engine.VersionOutput{Name: o.Name, Raw: t, Visible: t})
+	if !rec.point && (!isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current)) {
+		return nil, nil
 	}
-	slices.SortFunc(v.Outputs, func(x, y engine.VersionOutput) int { return strings.Compare(x.Name, y.Name) })
-	v.ID = engine.NewVersionID(ws, v.Label, v.Partition, v.Key, v.Outputs)
-	return v
+	if rec.version != nil {
+		rec.unwritten = []any{versionKey(rec.version.ID)}
+		b.s.unwritten.add(rec.unwritten[0], *rec.version)
+		return rec, nil
+	}
+	v, ok, err := b.s.version(current)
+	if err == nil && !ok {
+		err = fmt.Errorf("the ledger has no version %s, which current names", current.Short())
+	}
+	rec.version = &v
+	return rec, err
 }
 
 // recorded tells people of a job whose result is safe, and notes what could not be recorded.
@@ -257,13 +295,13 @@ func (b *build) recorded(rec *record) {
 		b.stopping = true
 	}
 	outcome, ok := b.outcomes[rec.id]
-	if !ok || rec.version == nil {
+	if !ok || !rec.finishes {
 		return
 	}
 	if rec.err != nil {
 		outcome.Failure = "its result could not be recorded: " + rec.err.Error()
 	}
-	b.opts.Events.Finished(b.jobs[rec.id], outcome)
+	b.finished(rec.id, outcome)
 }
 
 // finishRecording waits until all that was handed in is written.

@@ -39,16 +39,21 @@ type Session struct {
 	files   *source.Files
 	stat    *disk.StatCache
 	current []pointers       // by node
+	shapes  []shape          // by node
 	retired []ledger.Current // pointers at partitions and targets that are no more
 
 	mu      sync.Mutex
 	recipes map[*graph.Node]*recipe
+	judged  []judgement // not recorded yet
+
+	unwritten unwritten
 }
 
 // pointers are the versions that current points to, by partition; nil if there are none.
 type pointers struct {
 	version []engine.VersionID
 	key     []cache.ActionKey
+	fits    []bool // it was accepted under the rules as they are now
 }
 
 // StoreDir is where a workspace keeps its store.
@@ -73,7 +78,7 @@ func EnvironmentOf(root string) (string, error) {
 
 // Open opens the store of a workspace. A session that only reads works without a store, and then knows of no result.
 func Open(c Config) (*Session, error) {
-	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}}
+	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}}
 	var err error
 	if s.Environment, err = EnvironmentOf(c.Root); err != nil {
 		return nil, err
@@ -151,14 +156,32 @@ func (s *Session) seed(d *plan.Decider) error {
 			return nil
 		}
 		p := &s.current[n.Index]
-		if p.version == nil {
-			p.version = make([]engine.VersionID, n.Set.Len())
-			p.key = make([]cache.ActionKey, n.Set.Len())
-		}
-		p.version[i], p.key[i] = c.Version, c.Key
-		d.Seed(n, i, c.Key, c.Outputs)
+		p.prepare(n)
+		p.version[i], p.key[i], p.fits[i] = c.Version, c.Key, c.Shape == d.Shape(n)
+		d.Seed(n, i, c.Key, c.Shape, c.Outputs)
 		return nil
 	})
+}
+
+func (p *pointers) prepare(n *graph.Node) {
+	if p.version == nil {
+		p.version = make([]engine.VersionID, n.Set.Len())
+		p.key = make([]cache.ActionKey, n.Set.Len())
+		p.fits = make([]bool, n.Set.Len())
+	}
+}
+
+// setCurrent notes the version that current is about to name.
+func (s *Session) setCurrent(n *graph.Node, i int, id engine.VersionID, key cache.ActionKey) {
+	p := &s.current[n.Index]
+	p.prepare(n)
+	p.version[i], p.key[i], p.fits[i] = id, key, true
+}
+
+// fits says whether the version that current names was accepted under the rules as they are now.
+func (s *Session) fits(n *graph.Node, i int) bool {
+	p := s.current[n.Index]
+	return p.fits != nil && p.fits[i]
 }
 
 // next finds a partition by its text. Pointers come in order, so it is mostly the one after the last.
@@ -227,4 +250,13 @@ func (s *Session) Present(ctx context.Context, d *plan.Decider, n *graph.Node, i
 		}
 	}
 	return true
+}
+
+// HeldVersion is the version that rules hold of an action; zero if none is held.
+func (s *Session) HeldVersion(d *plan.Decider, n *graph.Node, i int) engine.VersionID {
+	p, _ := d.Pending(n.Base + graph.ActionID(i))
+	if d.State(n, i) != engine.Held || p.Outputs == nil {
+		return engine.VersionID{}
+	}
+	return s.versionOf(n, i, d.Key(n, i), p.Outputs).ID
 }

@@ -51,32 +51,8 @@ func (s *Session) executeCommand(ctx, kill context.Context, p *prepared, r *jobR
 	if err := outcome.Err(); err != nil {
 		return err
 	}
-	if r.result.Outputs, r.result.Metrics, err = exec.Collect(kill, s.Store, job); err != nil {
-		return err
-	}
-	return s.checkPromises(ctx, p, r)
-}
-
-// checkPromises reads the tables that a program wrote and whose columns it promised, and counts their rows.
-func (s *Session) checkPromises(ctx context.Context, p *prepared, r *jobResult) error {
-	for k, o := range p.node.Target.Outputs {
-		if o.Columns == nil || o.Format == engine.Opaque {
-			continue
-		}
-		if duckdb.Version() == "" {
-			r.result.Uncovered = append(r.result.Uncovered, "whether output "+o.Name+" has the columns that it promises")
-			continue
-		}
-		files, err := s.blobPaths(ctx, r.result.Outputs[k].Tree)
-		if err != nil {
-			return err
-		}
-		table := duckdb.Table{Name: o.Name, IsOutput: true, Format: o.Format, Compression: o.Compression, Columns: o.Columns, Parts: []duckdb.Part{{Files: files}}}
-		if r.result.Outputs[k].Rows, err = duckdb.Count(ctx, table, filepath.Join(p.dir, "scratch")); err != nil {
-			return err
-		}
-	}
-	return nil
+	r.result.Outputs, r.result.Metrics, err = exec.Collect(kill, s.Store, job)
+	return err
 }
 
 // blobPaths lists where the files of a tree lie, each checked.
@@ -114,11 +90,9 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 	for k, st := range t.SQL {
 		job.Statements = append(job.Statements, duckdb.Statement{Source: st, Output: t.Outputs[k]})
 	}
-	for _, v := range p.node.Set.Partition(p.i) {
-		job.Params = append(job.Params, duckdb.ParamOf(s.Graph.Dimension(v.Dimension), v.Text))
-	}
+	job.Params = s.params(p.node, p.i)
 	for _, b := range p.bindings {
-		table, err := s.table(ctx, p, b)
+		table, err := s.table(ctx, b)
 		if err != nil {
 			return err
 		}
@@ -145,7 +119,7 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 }
 
 // table is an input as the engine reads it: the blobs of each partition.
-func (s *Session) table(ctx context.Context, p *prepared, b plan.Binding) (duckdb.Table, error) {
+func (s *Session) table(ctx context.Context, b plan.Binding) (duckdb.Table, error) {
 	table := duckdb.Table{Name: b.Input.Name, Format: b.Format, Columns: b.Columns}
 	if b.Edge != nil {
 		table.Compression = b.Edge.Output.Compression

@@ -1,11 +1,13 @@
 package run
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/publish"
 )
@@ -20,6 +22,10 @@ func (b *build) summary(wall time.Duration, interrupted bool) Summary {
 			continue // nobody minds
 		}
 		s.Failures = append(s.Failures, b.failure(id, waitFor[id]))
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.warned)) {
+		n, i := b.s.Graph.Action(id)
+		s.Warned = append(s.Warned, Warned{n.Target.Label, n.Set.Text(i), b.s.Graph.Workspace.OwnerText(n.Target.Owner), b.warned[id]})
 	}
 	for _, n := range b.s.Graph.Nodes {
 		if r := b.nodes[n.Index]; r.asked && isJob(n) {
@@ -52,13 +58,37 @@ func (b *build) failure(id graph.ActionID, waiting int) Failure {
 	f := Failure{Label: n.Target.Label, Partition: n.Set.Text(i), State: b.decider.State(n, i), Owner: b.s.Graph.Workspace.OwnerText(n.Target.Owner), Blocked: waiting}
 	o := b.broken[id]
 	f.Reason, f.Log, f.Local = o.Failure, o.Log, o.Local
-	if f.State == engine.MissingState {
+	switch f.State {
+	case engine.Held:
+		p, _ := b.decider.Pending(id)
+		f.Findings, f.Version = p.Failing, b.s.versionOf(n, i, b.decider.Key(n, i), p.Outputs).ID
+		f.Reason = contract.Texts(f.Findings)
+	case engine.Refused, engine.Stale: // an input that can't be judged is refused
+		b.refusal(id, n, &f)
+	case engine.MissingState:
 		f.Reason = "it has no files"
 		if glob, err := n.Target.Path.At(n.Set.Partition(i), nil); err == nil && n.Target.Kind == engine.Source {
 			f.Reason = "nothing matches " + glob
 		}
 	}
 	return f
+}
+
+// refusal tells what a consumer refuses, and whom it may talk to.
+func (b *build) refusal(id graph.ActionID, n *graph.Node, f *Failure) {
+	p, _ := b.decider.Pending(id)
+	if p.Input == nil {
+		return
+	}
+	f.State, f.Findings, f.Input, f.Reason = engine.Refused, p.Failing, p.Input.Name, contract.Texts(p.Failing)
+	if p.State == engine.Stale {
+		f.Reason = "what it brings was never measured"
+	}
+	for _, e := range n.Edges {
+		if e != nil && e.Input == p.Input {
+			f.Producer, f.Also = e.From.Target.Label, b.s.Graph.Workspace.OwnerText(e.From.Target.Owner)
+		}
+	}
 }
 
 // output tells where the results of a target lie that are fresh.

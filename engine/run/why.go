@@ -9,6 +9,7 @@ import (
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
 )
@@ -30,8 +31,8 @@ type section struct {
 // empty stands for a section that the other key does not have.
 func empty(name string) section { return section{part: engine.Part{Name: name}} }
 
-// compare lists the entries that differ, in the order of the new key.
-func compare(old, new []section) (changes []Change) {
+// compareKeys lists the entries that differ, in the order of the new key.
+func compareKeys(old, new []section) (changes []Change) {
 	find := func(list []section, name string) int {
 		return slices.IndexFunc(list, func(s section) bool { return s.part.Name == name })
 	}
@@ -165,14 +166,45 @@ func (e *explainer) state(n *graph.Node, i int) (*Cause, error) {
 		return c, e.lastBuilt(c, n, i)
 	case engine.MissingState, engine.Blocked, engine.Undecided:
 		return c, e.upstream(c, n, i)
+	case engine.Held, engine.Refused:
+		c.Text = e.s.contractText(e.d, n, i)
+		return c, e.inputs(c, n)
 	}
 	return c, e.stale(c, n, i, state)
+}
+
+// contractText says what rules hold an action, or what it refuses.
+func (s *Session) contractText(d *plan.Decider, n *graph.Node, i int) string {
+	p, _ := d.Pending(n.Base + graph.ActionID(i))
+	if p.Input == nil {
+		return contract.Texts(p.Failing)
+	}
+	return fmt.Sprintf("input %s: %s", p.Input.Name, contract.Texts(p.Failing))
+}
+
+// unjudgedText says what has to be done without a job before a known result counts; "" if that is not why.
+func unjudgedText(d *plan.Decider, n *graph.Node, i int) string {
+	p, _ := d.Pending(n.Base + graph.ActionID(i))
+	switch {
+	case p.Input != nil:
+		return fmt.Sprintf("input %s has to be judged", p.Input.Name)
+	case p.Result == nil:
+		return ""
+	case p.Again:
+		return "what it was compared with may have changed; no job runs"
+	case p.Outputs == nil:
+		return "its rows have to be split by the rules that reject; no job runs"
+	}
+	return "it has to be measured and judged; no job runs"
 }
 
 // stale compares the wanted key with that of the version that current names.
 func (e *explainer) stale(c *Cause, n *graph.Node, i int, state engine.State) (err error) {
 	current := e.s.Current(n, i)
+	unjudged := unjudgedText(e.d, n, i)
 	switch {
+	case unjudged != "":
+		c.Text = unjudged
 	case current.IsZero():
 		c.Text = "never built here"
 	default:
@@ -254,7 +286,7 @@ func (e *explainer) changes(old cache.ActionKey, new []section) ([]Change, error
 			after = append(after, s)
 		}
 	}
-	return compare(before, after), nil
+	return compareKeys(before, after), nil
 }
 
 func hasPart(sections []section, p engine.Part) bool {
@@ -434,6 +466,8 @@ func (s *Session) Brief(d *plan.Decider, n *graph.Node, i int) (string, error) {
 		return "", nil
 	case engine.Stale:
 		return s.reason(d, n, i), nil
+	case engine.Held, engine.Refused:
+		return s.contractText(d, n, i), nil
 	}
 	e := &explainer{s, d, map[graph.ActionID]bool{}}
 	c := e.cause(n, i)
@@ -462,6 +496,9 @@ func (e *explainer) lastFailure(n *graph.Node, i int) string {
 
 // reason says in a few words why a job runs.
 func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
+	if text := unjudgedText(d, n, i); text != "" {
+		return text
+	}
 	if s.Current(n, i).IsZero() {
 		return "new"
 	}

@@ -1,5 +1,5 @@
 -- application_id: 1685086769
--- user_version: 1
+-- user_version: 2
 -- journal_mode: wal
 CREATE TABLE target (id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, label TEXT NOT NULL, UNIQUE (workspace, label)) STRICT
 CREATE TABLE environment (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT
@@ -12,12 +12,15 @@ CREATE INDEX run_by_target ON run (target, partition)
 CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
   body TEXT NOT NULL) STRICT, WITHOUT ROWID
 CREATE INDEX version_by_target ON version (target, partition, sequence)
-CREATE TABLE fingerprint (id BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE judgement (id INTEGER PRIMARY KEY, environment INTEGER NOT NULL REFERENCES environment, version BLOB NOT NULL, rules BLOB NOT NULL,
+CREATE TABLE split (id BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE fingerprint (id BLOB PRIMARY KEY, body TEXT NOT NULL, state BLOB NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE metric (id BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
+CREATE TABLE judgement (id INTEGER PRIMARY KEY, environment INTEGER NOT NULL REFERENCES environment, subject BLOB NOT NULL, rules BLOB NOT NULL,
   body TEXT NOT NULL) STRICT
-CREATE INDEX judgement_by_version ON judgement (environment, version, rules, id)
-CREATE TABLE acceptance (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
-  trees BLOB NOT NULL, rules BLOB NOT NULL, body TEXT NOT NULL, PRIMARY KEY (environment, target, partition, trees, rules)) STRICT, WITHOUT ROWID
+CREATE INDEX judgement_by_subject ON judgement (environment, subject, rules, id)
+CREATE TABLE acceptance (id INTEGER PRIMARY KEY, environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target,
+  partition TEXT NOT NULL, body TEXT NOT NULL) STRICT
+CREATE INDEX acceptance_by_target ON acceptance (environment, target, partition, id)
 CREATE TABLE pointer (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
-  version BLOB NOT NULL, key BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID
+  version BLOB NOT NULL, key BLOB NOT NULL, shape BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID
 CREATE INDEX pointer_by_key ON pointer (key)

@@ -171,19 +171,25 @@ func (w *writer) explain(ctx context.Context, err error) error {
 	if err == nil || !errors.As(err, &f) {
 		return err
 	}
-	c := w.command
-	p := engine.Problem{Hint: f.hint(w.memory()), Range: dpbsql.Place(c.source, 0, 0)}
-	p.Summary, p.Detail = f.split()
-	if from, length, ok := c.blame(f); ok {
-		p.Range = dpbsql.Place(c.source, from, length)
-	}
-	if in := aboutInput.FindStringSubmatch(f.Message); in != nil {
-		p.Summary, p.Detail = w.session.locate(ctx, in[1], p.Summary, p.Detail)
+	p := w.session.problem(ctx, f, w.memory())
+	p.Range = dpbsql.Place(w.command.source, 0, 0)
+	if from, length, ok := w.command.blame(f); ok {
+		p.Range = dpbsql.Place(w.command.source, from, length)
 	}
 	return &ProblemError{p}
 }
 
-var aboutInput = regexp.MustCompile(`^input "(\w+)": column `)
+// problem writes an error of the engine as a problem that has no place yet. memory is the limit that held.
+func (s *session) problem(ctx context.Context, f *failure, memory int64) engine.Problem {
+	p := engine.Problem{Hint: f.hint(memory)}
+	p.Summary, p.Detail = f.split()
+	if in := aboutInput.FindStringSubmatch(f.Message); in != nil {
+		p.Summary, p.Detail = s.locate(ctx, in[1], p.Summary, p.Detail)
+	}
+	return p
+}
+
+var aboutInput = regexp.MustCompile(`^(?:input|output) "(\w+)": column `)
 
 // locate reads an input of text again, to learn the line of a value that is wrong.
 func (s *session) locate(ctx context.Context, input, summary, detail string) (string, string) {

@@ -26,5 +26,28 @@ func Check(_ context.Context, statements []*engine.Statement, _, _ []string) []e
 // Columns returns ErrAbsent.
 func Columns(context.Context, string) ([]engine.Column, error) { return nil, ErrAbsent }
 
-// Count returns ErrAbsent.
-func Count(context.Context, Table, string) (int64, error) { return 0, ErrAbsent }
+// Metrics returns ErrAbsent.
+func Metrics(context.Context, MetricsJob) ([]*float64, error) { return nil, ErrAbsent }
+
+// CheckMetric says that the metric can't be checked.
+func CheckMetric(_ context.Context, m *engine.Metric, _, _ []string) []engine.Problem {
+	return []engine.Problem{{Summary: ErrAbsent.Error(), Range: m.Range}}
+}
+
+// CheckKey returns ErrAbsent.
+func CheckKey(context.Context, Table, []string, string, int, int64) (KeyReport, error) {
+	return KeyReport{}, ErrAbsent
+}
+
+// CheckReference returns ErrAbsent.
+func CheckReference(context.Context, Table, string, Table, string, string, int, int64) (OrphanReport, error) {
+	return OrphanReport{}, ErrAbsent
+}
+
+// Split returns ErrAbsent.
+func Split(context.Context, SplitJob) (*SplitResult, error) { return nil, ErrAbsent }
+
+// CheckReject says that the rule can't be checked.
+func CheckReject(_ context.Context, r *engine.Reject, _ string, _ []string) []engine.Problem {
+	return []engine.Problem{{Summary: ErrAbsent.Error(), Range: r.Range}}
+}

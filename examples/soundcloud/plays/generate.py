@@ -3,11 +3,12 @@
 usage: generate.py DAY TRACKS.csv OUTPUT.ndjson
 
 All follows from SEED, the day and the catalogue. As in life, a play may come twice, come after midnight in the file of the next day, have no user, or
-name a country in a way of its own.
+name a country in a way of its own. On RELEASE and on the days of ATTACKS more comes than on others.
 """
 
 import csv
 import datetime
+import itertools
 import json
 import os
 import random
@@ -19,6 +20,11 @@ COUNTRIES = ["DE", "FR", "GB", "SE", "US"]
 SPELLINGS = {"DE": "de", "FR": "fr", "GB": "UK", "SE": "se", "US": "??"}
 LISTENERS = 300
 ROBOTS = 8
+
+RELEASE = datetime.date(2017, 6, 8)  # of SINGLE, for which 250 people in Sweden come who listen to nothing else
+SINGLE = 141
+ATTACKS = {datetime.date(2017, 6, 5): 40, datetime.date(2017, 6, 9): 500}  # with so many accounts, all over the world: first a try
+ALBUM = [111, 112, 113, 114, 115]  # is what all of them play, once
 
 
 def tastes(tracks):
@@ -42,11 +48,23 @@ def listens(rng, tracks, tastes):
             yield user, COUNTRIES[user % len(COUNTRIES)], track, begin + 35 * n, 31
 
 
+def news(rng, day):
+    """Yields what comes only on special days, as listens does."""
+    for user in range(1001, 1251) if day == RELEASE else ():
+        for _ in range(rng.randint(1, 5)):
+            yield user, "SE", SINGLE, rng.randrange(86400), rng.randint(60, 240)
+    for user in range(20001, 20001 + ATTACKS.get(day, 0)):
+        begin = rng.randrange(86000)
+        for n, track in enumerate(ALBUM):
+            yield user, COUNTRIES[user % len(COUNTRIES)], track, begin + 35 * n, 31
+
+
 def sent(day, tracks):
     """Yields the plays of a day, each with the number of days that it is on its way."""
     rng = random.Random(f"{SEED} {day}")
     midnight = datetime.datetime.combine(day, datetime.time())
-    for number, (user, country, track, second, seconds) in enumerate(listens(rng, tracks, tastes(tracks))):
+    plays = itertools.chain(listens(rng, tracks, tastes(tracks)), news(rng, day))
+    for number, (user, country, track, second, seconds) in enumerate(plays):
         play = {
             "event_id": int(f"{day:%Y%m%d}{number:05}"),
             "user_id": None if rng.random() < 0.005 else user,
@@ -62,7 +80,7 @@ def sent(day, tracks):
 def main(day, catalogue, output):
     day = datetime.date.fromisoformat(day)
     with open(catalogue, encoding="utf-8", newline="") as file:
-        tracks = [int(row["track_id"]) for row in csv.DictReader(file)]
+        tracks = [track for row in csv.DictReader(file) if (track := int(row["track_id"])) != SINGLE]
     with open(output, "w", encoding="utf-8") as file:
         for late in (1, 0):
             for days, play in sent(day - datetime.timedelta(days=late), tracks):

@@ -3,10 +3,20 @@ package {
   visibility = ["//spam/...", "//reports/...", "//charts/..."]
 }
 
-source "tracks" {
-  description = "The catalogue"
+source "catalogue" {
+  description = "The tracks with their artists, as the labels send them"
   path        = "tracks.csv"
   columns     = { track_id = "INTEGER NOT NULL", title = "VARCHAR NOT NULL", artist = "VARCHAR NOT NULL" }
+}
+
+target "tracks" {
+  description = "The catalogue, each track once"
+  inputs      = [":catalogue"]
+  sql         = "FROM catalogue"
+
+  output "tracks" {
+    key = ["track_id"]
+  }
 }
 
 source "offline" {
@@ -21,8 +31,8 @@ target "raw" {
   partition_by = ["day"]
   visibility   = []
 
-  inputs  = [":tracks"]
-  command = ["python3", "generate.py", partition.day, input.tracks, output.raw]
+  inputs  = [":catalogue"]
+  command = ["python3", "generate.py", partition.day, input.catalogue, output.raw]
   code    = ["generate.py"]
   env     = { SEED = 2017 }
 
@@ -46,9 +56,10 @@ target "plays" {
   sql = file("plays.sql")
 
   output "plays" {
-    path    = "plays.csv"
-    key     = ["event_id"]
-    columns = local.play
+    path       = "plays.csv"
+    key        = ["event_id"]
+    references = { track_id = ":tracks" }
+    columns    = local.play
 
     metric "unknown_country" { sql = "avg((country IS NULL)::INT)" }
 

@@ -16,8 +16,18 @@ source "contracts" {
 target "earnings" {
   description  = "What each artist earned on one day: plays of at least 30 seconds by people"
   partition_by = ["day"]
-  inputs       = ["//spam:classified", "//plays:tracks", ":contracts"]
-  sql          = file("earnings.sql")
+
+  inputs = ["//plays:tracks", ":contracts"]
+  input "classified" {
+    from = "//spam:classified"
+
+    expect "payable" {
+      that    = rows * (1 - metric.spam_rate) >= 2000
+      message = "too few plays by people to pay by"
+    }
+  }
+
+  sql = file("earnings.sql")
 
   output "earnings" {
     key     = ["artist"]

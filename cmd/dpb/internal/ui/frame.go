@@ -68,10 +68,11 @@ func (p printer) overall(s progress, now time.Time) string {
 	}
 	add(c.Running, "running")
 	add(c.UpToDate, "up to date")
+	add(c.Held, p.red.Sprint("held"))
+	add(c.Refused, p.red.Sprint("refused"))
 	add(c.Failed, p.red.Sprint("failed"))
 	add(c.Blocked, p.yellow.Sprint("blocked"))
-	over := c.UpToDate + c.Ran + c.Failed + c.Blocked
-	return "[ " + Count(int64(over)) + "/" + Count(int64(c.Total)) + " ] " + strings.Join(parts, ", ") + took
+	return "[ " + Count(int64(c.Total-left(c))) + "/" + Count(int64(c.Total)) + " ] " + strings.Join(parts, ", ") + took
 }
 
 func (p printer) job(j run.Job, now time.Time, width int) string {

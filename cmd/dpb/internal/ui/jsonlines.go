@@ -16,15 +16,17 @@ const jsonCounts = time.Second
 // jsonLines writes one JSON object a line. Fields keep their names; new ones may come. Times are RFC 3339 in UTC with nanoseconds,
 // durations are seconds, and a field that is unknown, empty or false is left out, except for counts and numbers that may well be 0.
 //
-//	{"event":"started","time":"…","job":1,"label":"//a:b","partition":"day=2017-06-01","kind":"sql","why":"…","slot":0}
+//	{"event":"started","time":"…","job":1,"label":"//a:b","partition":"day=2017-06-01","kind":"sql","why":"…","slot":0,"judged":true}
 //	{"event":"finished","time":"…","job":1,"label":"//a:b","partition":"…","result":"ran","seconds":0.3,"rows":12,"bytes":345}
-//	{"event":"counts","time":"…","counts":{"total":2,"up_to_date":0,"ran":1,"same":0,"failed":0,"blocked":0,"running":1,"queued":0}}
+//	{"event":"counts","time":"…","counts":{"total":2,"up_to_date":0,"ran":1,"judged":0,"held":0,"refused":0,"failed":0,"running":1,…}}
 //	{"event":"done","time":"…","seconds":1.5,"interrupted":true,"counts":{…},"failures":[…],"outputs":[…]}
 //
-// The result of a finished job is "ran", "same" (it ran and its outputs equal those before) or "failed"; the last has "failure", one
-// line, and may have "problem" {file, line, column, summary, detail, hint}, "log", the path of the whole log, and "tail", its last
-// lines. A failure of a build has label, partition, state, reason, owner, log and blocked, the number of actions that wait for it;
-// an output has label, partitions, path and bytes. The counts come at most once a second; "done" is the last line.
+// Where "judged" is true no job runs: a known result is split, measured or judged. The result of a finished job is "ran", "same" (it ran and its outputs equal those
+// before), "judged" (no job ran), "held" or "failed"; the last two have "failure", one line, and may have "problems" [{file, line, column, summary, detail, hint}], "log", the
+// path of the whole log, and "tail", its last lines. "warned" lists the rules that are violated and only warn, of a job or, with label, partition and owner, of a build. A
+// failure of a build has label, partition, state, reason, owner, log and blocked, the number of actions that wait for it; one that is held or refused has findings, the
+// rules that fail, and the version that is held, or the input that is refused with its producer and producer_owner. An output has label, partitions and path. The counts
+// come at most once a second; "done" is the last line.
 type jsonLines struct {
 	now func() time.Time
 
@@ -58,6 +60,8 @@ type jsonStarted struct {
 	Kind string `json:"kind"`
 	Why  string `json:"why,omitempty"`
 	Slot int    `json:"slot"`
+
+	Judged bool `json:"judged,omitempty"`
 }
 
 type jsonFinished struct {
@@ -71,6 +75,8 @@ type jsonFinished struct {
 	Problems []jsonProblem `json:"problems,omitempty"`
 	Log      string        `json:"log,omitempty"`
 	Tail     []string      `json:"tail,omitempty"`
+
+	Warned []engine.Finding `json:"warned,omitempty"`
 }
 
 type jsonProblem struct {
@@ -93,7 +99,11 @@ type jsonCountsOf struct {
 	Restored int `json:"restored"`
 	Ran      int `json:"ran"`
 	Same     int `json:"same"`
+	Judged   int `json:"judged"`
 	Failed   int `json:"failed"`
+	Held     int `json:"held"`
+	HeldRan  int `json:"held_ran"`
+	Refused  int `json:"refused"`
 	Blocked  int `json:"blocked"`
 	Running  int `json:"running"`
 	Queued   int `json:"queued"`
@@ -107,6 +117,14 @@ type jsonDone struct {
 	Failures    []jsonFailure `json:"failures"`
 	Outputs     []jsonOutput  `json:"outputs"`
 	Warnings    []jsonProblem `json:"warnings,omitempty"`
+	Warned      []jsonWarned  `json:"warned,omitempty"`
+}
+
+type jsonWarned struct {
+	Label     string           `json:"label"`
+	Partition string           `json:"partition,omitempty"`
+	Owner     string           `json:"owner,omitempty"`
+	Findings  []engine.Finding `json:"findings"`
 }
 
 type jsonFailure struct {
@@ -117,6 +135,12 @@ type jsonFailure struct {
 	Owner     string `json:"owner,omitempty"`
 	Log       string `json:"log,omitempty"`
 	Blocked   int    `json:"blocked"`
+
+	Version  string           `json:"version,omitempty"` // of what is held
+	Input    string           `json:"input,omitempty"`   // of what is refused
+	Producer string           `json:"producer,omitempty"`
+	Ask      string           `json:"producer_owner,omitempty"`
+	Findings []engine.Finding `json:"findings,omitempty"`
 }
 
 type jsonOutput struct {
@@ -126,7 +150,7 @@ type jsonOutput struct {
 }
 
 func (l *jsonLines) Started(j run.Job) {
-	l.write(jsonStarted{event("started", j.Started), job(j), j.Kind.String(), j.Why, j.Slot})
+	l.write(jsonStarted{event("started", j.Started), job(j), j.Kind.String(), j.Why, j.Slot, j.Judged})
 }
 
 func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
@@ -134,13 +158,17 @@ func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
 		o.Ended = l.now()
 	}
 	f := jsonFinished{jsonEvent: event("finished", o.Ended), jsonJob: job(j), Result: "ran", Seconds: o.Wall.Seconds(),
-		Bytes: o.Bytes, Failure: o.Failure, Problems: problems(o.Problems), Log: o.Log, Tail: o.Tail}
-	if o.Rows >= 0 && o.Failure == "" {
+		Bytes: o.Bytes, Failure: o.Failure, Problems: problems(o.Problems), Log: o.Log, Tail: o.Tail, Warned: o.Warned}
+	if o.Rows >= 0 && (o.Failure == "" || o.State == engine.Held) {
 		f.Rows = &o.Rows
 	}
 	switch {
+	case o.State == engine.Held:
+		f.Result = "held"
 	case o.Failure != "":
 		f.Result = "failed"
+	case j.Judged:
+		f.Result = "judged"
 	case o.Same:
 		f.Result = "same"
 	}
@@ -166,14 +194,29 @@ func (l *jsonLines) Done(s run.Summary) {
 	d := jsonDone{jsonEvent: event("done", l.now()), Seconds: s.Wall.Seconds(), Interrupted: s.Interrupted, Counts: jsonCountsOf(s.Counts),
 		Failures: []jsonFailure{}, Outputs: []jsonOutput{}}
 	for _, f := range s.Failures {
-		d.Failures = append(d.Failures, jsonFailure{f.Label.String(), f.Partition, stateWord(f.State), f.Reason, f.Owner, f.Log, f.Blocked})
+		d.Failures = append(d.Failures, failureOf(f))
 	}
 	d.Warnings = problems(s.Warnings)
+	for _, w := range s.Warned {
+		d.Warned = append(d.Warned, jsonWarned{w.Label.String(), w.Partition, w.Owner, w.Findings})
+	}
 	for _, o := range s.Outputs {
 		d.Outputs = append(d.Outputs, jsonOutput{o.Label.String(), o.Partitions, o.Path})
 	}
 	l.write(d)
 	l.close()
+}
+
+func failureOf(f run.Failure) jsonFailure {
+	out := jsonFailure{Label: f.Label.String(), Partition: f.Partition, State: stateWord(f.State), Reason: f.Reason, Owner: f.Owner, Log: f.Log, Blocked: f.Blocked,
+		Input: f.Input, Ask: f.Also, Findings: f.Findings}
+	if !f.Version.IsZero() {
+		out.Version = f.Version.String()
+	}
+	if !f.Producer.IsZero() {
+		out.Producer = f.Producer.String()
+	}
+	return out
 }
 
 func (l *jsonLines) close() {

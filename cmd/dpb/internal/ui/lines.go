@@ -52,6 +52,9 @@ func (p printer) in(d time.Duration) string {
 
 // succeeded is the line of a job that ended well.
 func (p printer) succeeded(j run.Job, o run.Outcome) string {
+	if j.Judged {
+		return p.green.Sprint("judged ") + j.Label.At(j.Partition) + p.because(j) + p.sameText(o)
+	}
 	if o.Elsewhere {
 		return p.green.Sprint("took ") + j.Label.At(j.Partition) + " from another dpb, which made it meanwhile"
 	}
@@ -62,15 +65,23 @@ func (p printer) succeeded(j run.Job, o run.Outcome) string {
 	if o.Bytes > 0 {
 		line += ", " + Bytes(o.Bytes)
 	}
+	return line + p.sameText(o)
+}
+
+func (p printer) sameText(o run.Outcome) string {
 	if o.Same {
-		line += "; same result: consumers are not affected"
+		return "; same result: consumers are not affected"
 	}
-	return line
+	return ""
 }
 
 // failed is what there is to say of a job that failed: where, the end of its log, and the path of the whole.
 func (p printer) failed(j run.Job, o run.Outcome) []string {
-	head := p.red.Sprint("failed ") + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
+	word := "failed "
+	if o.State == engine.Held {
+		word = "held "
+	}
+	head := p.red.Sprint(word) + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
 	lines := []string{head}
 	if len(o.Problems) == 0 || !strings.Contains(o.Failure, o.Problems[0].Summary) { // else it says the same without the place
 		why, more, _ := strings.Cut(o.Failure, "\n")
@@ -117,8 +128,15 @@ func indented(text string) []string {
 }
 
 // more stands for successes that got no line of their own.
-func (p printer) more(jobs, same int) string {
-	line := p.green.Sprint("ran ") + plural(jobs, "more job")
+func (p printer) more(jobs, judged, same int) string {
+	var parts []string
+	if jobs > 0 {
+		parts = append(parts, p.green.Sprint("ran ")+plural(jobs, "more job"))
+	}
+	if judged > 0 {
+		parts = append(parts, p.green.Sprint("judged ")+Count(int64(judged))+" more")
+	}
+	line := strings.Join(parts, ", ")
 	if same > 0 {
 		line += ", " + Count(int64(same)) + " with the same result"
 	}

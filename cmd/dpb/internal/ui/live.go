@@ -185,6 +185,7 @@ type thinned struct {
 	second time.Time
 	burst  int // lines since second
 	held   int
+	judged int       // of held: no job ran
 	same   int       // of held
 	since  time.Time // the first of held
 	job    run.Job   // the last of held
@@ -209,6 +210,9 @@ func (t *thinned) hold(j run.Job, o run.Outcome, now time.Time) {
 		t.since = now
 	}
 	t.held++
+	if j.Judged {
+		t.judged++
+	}
 	if o.Same {
 		t.same++
 	}
@@ -220,10 +224,10 @@ func (t *thinned) flush(p printer, now time.Time) (string, bool) {
 	if t.held == 0 || now.Sub(t.since) < summaryEvery {
 		return "", false
 	}
-	line := p.more(t.held, t.same)
+	line := p.more(t.held-t.judged, t.judged, t.same)
 	if t.held == 1 {
 		line = p.succeeded(t.job, t.ended)
 	}
-	t.held, t.same = 0, 0
+	t.held, t.judged, t.same = 0, 0, 0
 	return line, true
 }

@@ -2,9 +2,11 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/run"
 )
 
@@ -17,6 +19,7 @@ func (p printer) summary(s run.Summary) []string {
 	for _, w := range s.Warnings {
 		lines = append(lines, p.problem(w)...)
 	}
+	lines = append(lines, p.warned(s.Warned)...)
 	return append(lines, p.failures(s.Failures)...)
 }
 
@@ -29,7 +32,10 @@ func (p printer) headline(s run.Summary) string {
 		}
 		return line
 	}
-	if s.Ran+s.Failed+s.Blocked+len(s.Failures) > 0 {
+	if s.Ran+s.Judged == 0 && onlyRules(s.Failures) {
+		return "nothing to run: " + p.conditions(s.Counts) + p.faint.Sprint(" ("+took+")")
+	}
+	if s.Ran+s.Judged+s.Failed+s.Blocked+len(s.Failures) > 0 {
 		line := p.counts(s.Counts) + ", in " + took
 		if left := left(s.Counts); left > 0 {
 			line += "; stopped at the first failure, " + Count(int64(left)) + " not started: -k goes on"
@@ -50,18 +56,37 @@ func (p printer) headline(s run.Summary) string {
 	return line + p.faint.Sprint(" ("+took+")")
 }
 
+// onlyRules says that something is left undone, and nothing but rules stands in its way.
+func onlyRules(failures []run.Failure) bool {
+	return len(failures) > 0 && !slices.ContainsFunc(failures, func(f run.Failure) bool { return f.State != engine.Held && f.State != engine.Refused })
+}
+
 // left counts the actions that the build did not come to.
-func left(c run.Counts) int { return c.Total - c.UpToDate - c.Ran - c.Failed - c.Blocked }
+func left(c run.Counts) int {
+	return c.Total - c.UpToDate - c.Ran - (c.Held - c.HeldRan) - c.Refused - c.Failed - c.Blocked
+}
 
 func (p printer) counts(c run.Counts) string {
-	parts := []string{p.green.Sprint("ran") + " " + plural(c.Ran, "job")}
+	line := p.green.Sprint("ran") + " " + plural(c.Ran, "job")
+	if rest := p.conditions(c); rest != "" {
+		line += ", " + rest
+	}
+	return line
+}
+
+// conditions counts all but the jobs that ran.
+func (p printer) conditions(c run.Counts) string {
+	var parts []string
 	add := func(n int, text string) {
 		if n > 0 {
 			parts = append(parts, Count(int64(n))+" "+text)
 		}
 	}
+	add(c.Judged, "judged anew without a job")
 	add(c.UpToDate, "up to date")
 	add(c.Same, "with the same result")
+	add(c.Held, p.red.Sprint("held"))
+	add(c.Refused, p.red.Sprint("refused"))
 	add(c.Failed, p.red.Sprint("failed"))
 	add(c.Blocked, p.yellow.Sprint("blocked"))
 	return strings.Join(parts, ", ")
@@ -80,8 +105,8 @@ func (p printer) outputs(outputs []run.Output) []string {
 	return p.andMore(columns(rows), len(outputs)-len(shown))
 }
 
-// columns aligns rows to lines; a column that is empty throughout takes no place.
-func columns(rows [][]string) []string {
+// columns aligns rows to lines, those columns to the right that are named by their index; one that is empty throughout takes no place.
+func columns(rows [][]string, right ...int) []string {
 	lines := make([]string, len(rows))
 	for c := 0; len(rows) > 0 && c < len(rows[0]); c++ {
 		widest := 0
@@ -92,7 +117,12 @@ func columns(rows [][]string) []string {
 			continue
 		}
 		for i, row := range rows {
-			lines[i] += "  " + row[c] + strings.Repeat(" ", widest-textWidth(row[c]))
+			space := strings.Repeat(" ", widest-textWidth(row[c]))
+			if slices.Contains(right, c) {
+				lines[i] += "  " + space + row[c]
+			} else {
+				lines[i] += "  " + row[c] + space
+			}
 		}
 	}
 	for i := range lines {
@@ -144,8 +174,11 @@ func byCause(failures []run.Failure) []cause {
 	index := map[key]int{}
 	for _, f := range failures {
 		k := key{f.Label, f.State, f.Reason, f.Owner}
-		if f.State == engine.MissingState {
+		switch f.State {
+		case engine.MissingState:
 			k.reason = "" // each names its own file
+		case engine.Held, engine.Refused:
+			k.reason = rules(f) // each has its own values
 		}
 		i, ok := index[k]
 		if !ok {
@@ -160,13 +193,83 @@ func byCause(failures []run.Failure) []cause {
 	return causes
 }
 
-func (p printer) cause(c cause) []string {
-	what := c.Label.At(c.Partition)
-	if c.partitions > 1 {
-		what = fmt.Sprintf("%s at %s (%s … %s)", c.Label, plural(c.partitions, "partition"), c.Partition, c.last)
+// rules names the rules that fail.
+func rules(f run.Failure) string {
+	names := f.Input
+	for _, found := range f.Findings {
+		names += " " + found.Output + " " + found.Rule
 	}
+	return names
+}
+
+// where names the partitions that have one cause.
+func (c cause) where() string {
+	if c.partitions > 1 {
+		return fmt.Sprintf("%s at %s (%s … %s)", c.Label, plural(c.partitions, "partition"), c.Partition, c.last)
+	}
+	return c.Label.At(c.Partition)
+}
+
+// first says that what follows is of the first partition.
+func (c cause) first() string {
+	if c.partitions > 1 {
+		return ", the first"
+	}
+	return ""
+}
+
+// warned tells each rule that only warns, once for all partitions that violate it.
+func (p printer) warned(list []run.Warned) []string {
+	type key struct {
+		label               engine.Label
+		input, output, rule string
+	}
+	var causes []cause
+	index := map[key]int{}
+	for _, w := range list {
+		for _, f := range w.Findings {
+			k := key{w.Label, f.Input, f.Output, f.Rule}
+			i, ok := index[k]
+			if !ok {
+				i, index[k] = len(causes), len(causes)
+				causes = append(causes, cause{run.Failure{Label: w.Label, Partition: w.Partition, Owner: w.Owner, Findings: []engine.Finding{f}}, 0, ""})
+			}
+			causes[i].partitions++
+			causes[i].last = w.Partition
+		}
+	}
+	shown := causes[:p.limit(len(causes))]
+	var lines []string
+	for _, c := range shown {
+		lines = append(lines, p.warning(c)...)
+	}
+	return p.andMore(lines, len(causes)-len(shown))
+}
+
+// warning is a rule that only warns, with what it found first.
+func (p printer) warning(c cause) []string {
+	f := c.Findings[0]
+	line := p.yellow.Sprint("warning ") + c.where() + c.first() + ": " + clean(contract.Text(f))
+	if c.Owner != "" {
+		line += "; owner " + c.Owner
+	}
+	if f.File == "" {
+		return []string{line}
+	}
+	return []string{line, p.place(f)}
+}
+
+// place says where a rule is declared.
+func (p printer) place(f engine.Finding) string {
+	return p.faint.Sprintf("  %s: %s:%d", f.Rule, clean(f.File), f.Line)
+}
+
+func (p printer) cause(c cause) []string {
 	reason, _, _ := strings.Cut(c.Reason, "\n")
-	line := p.red.Sprint(stateWord(c.State)+" ") + what
+	line := p.red.Sprint(stateWord(c.State)+" ") + c.where()
+	if c.Findings != nil {
+		line += c.first()
+	}
 	if reason != "" {
 		line += ": " + clean(reason)
 	}
@@ -177,6 +280,8 @@ func (p printer) cause(c cause) []string {
 		line += "; owner " + c.Owner
 	}
 	switch {
+	case c.State == engine.Held || c.State == engine.Refused:
+		return append([]string{line}, p.resolution(c)...)
 	case c.State == engine.MissingState && c.partitions > 1:
 		return []string{line, `  if they come late, write missing = "skip_newer" on the input; if there are no more, give the source or the partition an end`}
 	case c.Log == "":
@@ -185,6 +290,33 @@ func (p printer) cause(c cause) []string {
 		return []string{line, "  log of the first: " + c.Log}
 	}
 	return []string{line, "  log: " + c.Log}
+}
+
+// resolution is what can be done about what is held or refused: each rule with its place, and the command that accepts it.
+func (p printer) resolution(c cause) (lines []string) {
+	for _, f := range c.Findings {
+		if f.File != "" {
+			lines = append(lines, p.place(f))
+		}
+	}
+	look, accept := "look", "accept it"
+	if c.partitions > 1 {
+		look, accept = "look at the first", "accept each"
+	}
+	name := "'" + c.Label.At(c.Partition) + "#" + c.Version.Short() + "'"
+	inspect := "  " + look + ": dpb show " + name
+	if c.State == engine.Refused {
+		name = c.Label.At(c.Partition) + " --input " + c.Input
+		inspect = fmt.Sprintf("  input %s comes from %s", c.Input, c.Producer)
+		if c.Also != "" {
+			inspect += ", owner " + c.Also
+		}
+	}
+	lines = append(lines, inspect)
+	if c.Findings == nil {
+		return lines // what can't be judged can't be accepted
+	}
+	return append(lines, fmt.Sprintf("  fix it upstream and build again, or %s: dpb accept %s --reason \"...\"", accept, name))
 }
 
 func waiting(actions, causes int) string {
@@ -201,7 +333,7 @@ func waiting(actions, causes int) string {
 // stateWord names a state that says what went wrong; the others come from a job that failed before anything was decided.
 func stateWord(s engine.State) string {
 	switch s {
-	case engine.MissingState, engine.Undecided, engine.Refused:
+	case engine.MissingState, engine.Undecided, engine.Refused, engine.Held:
 		return s.String()
 	}
 	return "failed"

@@ -63,6 +63,9 @@ func (t *trace) Finished(j run.Job, o run.Outcome) {
 	if o.Same {
 		args["same"] = true
 	}
+	if j.Judged {
+		args["judged"] = true
+	}
 	if o.Failure != "" {
 		args["failure"] = o.Failure
 	}

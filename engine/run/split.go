@@ -1,0 +1,225 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/fingerprint"
+	"github.com/dpb-build/dpb/engine/ledger"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
+)
+
+// quarantineFile is the one file of a quarantine: Parquet, whatever the output's format, as it has columns that say why.
+const quarantineFile = "quarantine.parquet"
+
+// maxSamples bounds how many rejected rows of a rule are kept with a split's record.
+const maxSamples = 3
+
+// split moves the rows that reject rules name aside, unless that was done before. A rule that can't be evaluated rejects nothing and holds the version.
+func (x *outputMeasure) split(ctx context.Context) (engine.Split, error) {
+	id := x.content.SplitID(duckdb.Version())
+	if known, ok, err := x.s.split(id); err != nil || ok {
+		return known, err
+	}
+	split, err := x.makeSplit(ctx)
+	switch {
+	case err == nil:
+		x.record(splitKey(id), *split, func(tx *ledger.Tx) error { return tx.PutSplit(id, *split) })
+		return *split, nil
+	case duckdb.Problems(err) == nil:
+		return engine.Split{}, err
+	}
+	x.violated(engine.RuleRejected, "", oneLine(err))
+	return engine.Split{Visible: x.content.Tree}, nil
+}
+
+// splitting is the split of one output under way.
+type splitting struct {
+	*outputMeasure
+	tree       cache.Tree
+	files      []fingerprint.File // of the tree, or what is left of them without unreadable rows
+	entries    []int              // the entry of the tree that each file is
+	unreadable []duckdb.UnreadableRow
+	dir        string
+}
+
+func (x *outputMeasure) makeSplit(ctx context.Context) (*engine.Split, error) {
+	sp := &splitting{outputMeasure: x, dir: filepath.Join(x.dir, "split")}
+	if err := os.MkdirAll(sp.dir, 0o777); err != nil {
+		return nil, err
+	}
+	var err error
+	if sp.tree, err = x.s.Store.GetTree(ctx, x.content.Tree); err != nil {
+		return nil, err
+	}
+	for k, e := range sp.tree.Entries {
+		if e.Kind == cache.File || e.Kind == cache.Exec {
+			sp.entries = append(sp.entries, k)
+		}
+	}
+	if sp.files, err = x.s.tableFiles(ctx, sp.tree); err != nil {
+		return nil, err
+	}
+	var where []*engine.Reject
+	split := &engine.Split{Rejected: map[string]engine.Rejected{}, Samples: map[string][]string{}}
+	for _, r := range x.output.Rejects {
+		if r.Where != "" {
+			where = append(where, r)
+		} else if err := sp.readableOnly(ctx, r, split); err != nil {
+			return nil, err
+		}
+	}
+	if err := sp.rejectWhere(ctx, where, split); err != nil {
+		return nil, err
+	}
+	for name, r := range split.Rejected {
+		if split.Rows > 0 {
+			r.Share = float64(r.Rows) / float64(split.Rows)
+		}
+		split.Rejected[name] = r
+	}
+	if split.Quarantine, err = sp.quarantine(ctx); err != nil {
+		return nil, err
+	}
+	split.Visible, err = sp.visible(ctx)
+	return split, err
+}
+
+// readableOnly leaves out the rows that can't be read.
+func (sp *splitting) readableOnly(ctx context.Context, r *engine.Reject, split *engine.Split) error {
+	bad := func(u fingerprint.Unreadable) error {
+		u.Text = strings.TrimRight(u.Text, "\r\n")
+		sp.unreadable = append(sp.unreadable, duckdb.UnreadableRow{Rule: r.Name, File: u.Name, Line: u.Line, Text: u.Text, Why: u.Why})
+		if len(split.Samples[r.Name]) < maxSamples {
+			split.Samples[r.Name] = append(split.Samples[r.Name], fmt.Sprintf("%s:%d: %s: %s", u.Name, u.Line, u.Why, u.Text))
+		}
+		return nil
+	}
+	if err := sp.filter(ctx, nil, bad); err != nil {
+		return err
+	}
+	n := int64(len(sp.unreadable))
+	split.Rejected[r.Name] = engine.Rejected{Rows: n}
+	split.Rows += n
+	return nil
+}
+
+// filter replaces the files by copies without some of their rows. A file that loses none stays as it is.
+func (sp *splitting) filter(ctx context.Context, drop func(file int, row int64) bool, bad func(fingerprint.Unreadable) error) error {
+	table := fingerprint.Table{Format: sp.output.Format, Compression: sp.output.Compression, Columns: sp.content.Columns, Files: sp.files}
+	copies := make([]string, len(sp.files))
+	out := func(file int) (io.WriteCloser, error) {
+		f, err := os.CreateTemp(sp.dir, "kept-")
+		if err == nil {
+			copies[file] = f.Name()
+		}
+		return f, err
+	}
+	counts, err := fingerprint.Filter(ctx, table, drop, bad, out)
+	if err != nil {
+		return err
+	}
+	for k, c := range counts {
+		if c.Dropped+c.Bad > 0 {
+			sp.files[k].Path = copies[k]
+		} else if copies[k] != "" {
+			os.Remove(copies[k])
+		}
+	}
+	return nil
+}
+
+// rejectWhere finds the rows that conditions name, writes the quarantine and leaves them out.
+func (sp *splitting) rejectWhere(ctx context.Context, rejects []*engine.Reject, split *engine.Split) error {
+	table := duckdb.Table{Name: sp.output.Name, IsOutput: true, Format: sp.output.Format, Compression: sp.output.Compression, Columns: sp.content.Columns}
+	job := duckdb.SplitJob{Table: table, Rejects: rejects, Params: sp.s.params(sp.node, sp.i), Unreadable: sp.unreadable,
+		Quarantine: filepath.Join(sp.dir, quarantineFile), KeptDir: filepath.Join(sp.dir, "kept"), Scratch: sp.scratch(), Threads: sp.threads,
+		Memory: sp.node.Target.Memory}
+	part := duckdb.Part{}
+	for _, f := range sp.files {
+		part.Files = append(part.Files, f.Path)
+		job.FileNames = append(job.FileNames, f.Name)
+	}
+	job.Table.Parts = []duckdb.Part{part}
+	if err := os.MkdirAll(job.KeptDir, 0o777); err != nil {
+		return err
+	}
+	result, err := duckdb.Split(ctx, job)
+	if err != nil {
+		return err
+	}
+	split.Rows += result.Rows
+	for k, r := range rejects {
+		split.Rejected[r.Name] = engine.Rejected{Rows: result.ByRule[k]}
+		split.Samples[r.Name] = result.Samples[k]
+	}
+	switch {
+	case result.Rejected == 0:
+		return nil
+	case sp.output.Format == engine.Parquet:
+		for k, kept := range result.Kept {
+			if kept != "" {
+				sp.files[k].Path = filepath.Join(job.KeptDir, kept)
+			}
+		}
+		return nil
+	}
+	return sp.filter(ctx, dropper(result.Drop), nil)
+}
+
+// dropper answers for rows that are asked for in their order.
+func dropper(rows [][]int64) func(file int, row int64) bool {
+	next := make([]int, len(rows))
+	return func(file int, row int64) bool {
+		at := next[file]
+		if at == len(rows[file]) || rows[file][at] != row {
+			return false
+		}
+		next[file]++
+		return true
+	}
+}
+
+// quarantine stores the one file of what was rejected. It is there, and empty, where nothing was.
+func (sp *splitting) quarantine(ctx context.Context) (cache.TreeDigest, error) {
+	d, size, err := sp.s.Store.PutFile(ctx, filepath.Join(sp.dir, quarantineFile))
+	if errors.Is(err, fs.ErrNotExist) { // of a table without files
+		return cache.TreeDigest{}, nil
+	}
+	if err != nil {
+		return cache.TreeDigest{}, err
+	}
+	t, err := cache.NewTree([]cache.Entry{{Path: quarantineFile, Kind: cache.File, Digest: d, Size: size}})
+	if err != nil {
+		return cache.TreeDigest{}, err
+	}
+	return sp.s.Store.PutTree(ctx, t)
+}
+
+// visible stores the tree with the files that lost rows in the place of those that they were.
+func (sp *splitting) visible(ctx context.Context) (cache.TreeDigest, error) {
+	entries := append([]cache.Entry(nil), sp.tree.Entries...)
+	for k, f := range sp.files {
+		if !strings.HasPrefix(f.Path, sp.dir) {
+			continue
+		}
+		e := &entries[sp.entries[k]]
+		var err error
+		if e.Digest, e.Size, err = sp.s.Store.PutFile(ctx, f.Path); err != nil {
+			return cache.TreeDigest{}, err
+		}
+	}
+	t, err := cache.NewTree(entries)
+	if err != nil {
+		return cache.TreeDigest{}, err
+	}
+	return sp.s.Store.PutTree(ctx, t)
+}
