@@ -111,9 +111,9 @@ func limitText(r *engine.Reject) string {
 
 func percent(share float64) string { return strconv.FormatFloat(share*100, 'g', 9, 64) + " %" }
 
-// Violation is a finding of measuring an output: a rule without an expect block that does not hold.
-func Violation(o *engine.Output, rule, text, reason string) engine.Finding {
-	return engine.Finding{Output: o.Name, Rule: rule, Status: engine.Violated, Text: text, Reason: reason, File: o.Range.File, Line: o.Range.Start.Line}
+// Measured is a finding of measuring an output, on a rule that needs no expect block. reason says why it does not hold.
+func Measured(o *engine.Output, status engine.Status, rule, text, reason string) engine.Finding {
+	return engine.Finding{Output: o.Name, Rule: rule, Status: status, Text: text, Reason: reason, File: o.Range.File, Line: o.Range.Start.Line}
 }
 
 // Text says in one line what a finding found.
@@ -134,7 +134,10 @@ func Text(f engine.Finding) string {
 	case f.Observed != "":
 		parts = append(parts, f.Observed)
 	}
-	if parts == nil {
+	switch {
+	case parts == nil && name != f.Rule:
+		return name
+	case parts == nil:
 		parts = []string{f.Text}
 	}
 	return name + ": " + strings.Join(parts, ": ")

@@ -167,10 +167,10 @@ func TestOutput(t *testing.T) {
 	}{
 		"nothing": {nil, facts, append(slices.Clone(limits), "volume rows >= 1000 passed")},
 		"a duplicate key, and a metric that has no value": {
-			[]engine.Finding{Violation(o, engine.RuleKey, "(id)", "2 rows"), Violation(o, engine.RuleMetric, "rate", "no such column")}, facts,
+			[]engine.Finding{Measured(o, engine.Violated, engine.RuleKey, "(id)", "2 rows"), Measured(o, engine.Violated, engine.RuleMetric, "rate", "no such column")}, facts,
 			append([]string{"key (id) violated", "metric rate violated"}, append(slices.Clone(limits), "volume rows >= 1000 passed")...)},
-		"it can't be read": {[]engine.Finding{Violation(o, engine.RuleColumns, "", "line 3")}, facts, append([]string{"columns  violated"}, limits...)},
-		"rows can't be told apart": {[]engine.Finding{Violation(o, engine.RuleRejected, "", "no such column")}, &engine.Facts{},
+		"it can't be read": {[]engine.Finding{Measured(o, engine.Violated, engine.RuleColumns, "", "line 3")}, facts, append([]string{"columns  violated"}, limits...)},
+		"rows can't be told apart": {[]engine.Finding{Measured(o, engine.Violated, engine.RuleRejected, "", "no such column")}, &engine.Facts{},
 			[]string{"rejected  violated", "volume rows >= 1000 passed"}},
 		"rejects were not counted": {nil, &engine.Facts{}, []string{"volume rows >= 1000 passed"}},
 	} {
@@ -198,7 +198,7 @@ func TestUnreadable(t *testing.T) {
 		"a reject":         {engine.Output{Rejects: []*engine.Reject{{Name: "future"}}}, engine.Violated},
 		"promised columns": {engine.Output{Columns: []engine.Column{{Name: "id"}}}, engine.Warned}, // of a source: who measured says so
 	} {
-		found := Violation(&c.Output, engine.RuleColumns, "", "line 3")
+		found := Measured(&c.Output, engine.Violated, engine.RuleColumns, "", "line 3")
 		found.Status = engine.Warned
 		measured := []engine.Finding{found}
 		got, err := Output(&c.Output, &engine.Facts{}, measured, func(*engine.Expect) (engine.Scope, error) {
@@ -245,9 +245,9 @@ func TestInputColumns(t *testing.T) {
 	}
 }
 
-func TestViolation(t *testing.T) {
+func TestMeasured(t *testing.T) {
 	t.Parallel()
-	got := Violation(&engine.Output{Name: "classified", Range: place}, engine.RuleKey, "(id)", "2 rows without a key")
+	got := Measured(&engine.Output{Name: "classified", Range: place}, engine.Violated, engine.RuleKey, "(id)", "2 rows without a key")
 	same(t, "finding", got, engine.Finding{Output: "classified", Rule: "key", Status: engine.Violated, Text: "(id)", Reason: "2 rows without a key", File: place.File, Line: 7})
 }
 

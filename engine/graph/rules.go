@@ -51,6 +51,9 @@ func (r *resolver) unfit(e *Edge) (p engine.Problem) {
 	case o.Key == nil:
 		p.Summary = fmt.Sprintf("a reference looks values up in a key, and %s has none", e.Input.From)
 		p.Hint = r.ask(e) + fmt.Sprintf("a key of one column in its output %q", o.Name)
+		if e.From.Target.Kind == engine.Source {
+			p.Hint = "a source has no key: make a target of it, with a key, and refer to that"
+		}
 	case len(o.Key) > 1:
 		p.Summary = fmt.Sprintf("a reference looks values up in a key of one column, and that of %s has %d: %s", e.Input.From, len(o.Key), strings.Join(o.Key, ", "))
 		p.Hint = "refer to a table whose key is one column"

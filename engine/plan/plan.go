@@ -41,6 +41,8 @@ type Verdict struct {
 	Failing []engine.Finding       // what holds or refuses it
 	Measure bool                   // of a result: it is fresh, and has no fingerprint yet
 	Again   bool                   // of a held one: what it was compared with may have changed
+	// Judgement is what holds it; nil of all others.
+	Judgement *engine.Judgement
 }
 
 // Decider holds what is decided so far. Arrays by action, no object an edge: 100,000 actions take some 15 MB.

@@ -414,6 +414,9 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	case d.err != nil:
 		b.transition(n, i, failed)
 		b.fail(n, i, Outcome{Failure: d.err.Error(), Local: true})
+	case d.state == engine.Held && (!p.Again || b.comparedSame(n, i, p.Judgement)):
+		b.transition(n, i, held)
+		b.failures = append(b.failures, id)
 	case d.known != nil && !b.tries(id):
 		b.known[id] = d.known
 		b.enqueue(n, i)
@@ -424,9 +427,6 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 			return
 		}
 		b.upToDateNow(n, i, d.record)
-	case d.state == engine.Held:
-		b.transition(n, i, held)
-		b.failures = append(b.failures, id)
 	case d.state == engine.Refused, p.Input != nil:
 		b.transition(n, i, refused)
 		b.failures = append(b.failures, id)

@@ -78,7 +78,7 @@ func (s *Session) verdict(n *graph.Node, i int, v plan.Verdict, j *engine.Judgem
 	if err != nil || accepted {
 		return v, err
 	}
-	v.State, v.Again = engine.Held, j.Unmeasured || comparesWithOthers(n.Target)
+	v.Judgement, v.State, v.Again = j, engine.Held, j.Unmeasured || comparesWithOthers(n.Target)
 	return v, nil
 }
 

@@ -27,6 +27,29 @@ type trial struct {
 	panic    any
 }
 
+// comparedSame says whether a judgement that holds an action would be made of the same versions and tables again.
+func (b *build) comparedSame(n *graph.Node, i int, j *engine.Judgement) bool {
+	prior, _, wait := b.priors(n, i, maxPrior(n.Target))
+	p, _ := b.decider.Pending(n.Base + graph.ActionID(i))
+	current := b.s.Current(n, i)
+	if own := b.s.versionOf(n, i, p.Result.Key, p.Outputs).ID; current == own {
+		current = j.Replaced
+	}
+	m := &measuring{node: n, i: i}
+	m.bindReferences(b.decider)
+	now := &engine.Judgement{Prior: prior, Replaced: current, Looked: m.lookedUp()}
+	return !wait && !j.Unmeasured && now.SameReads(j)
+}
+
+func maxPrior(t *engine.Target) (want int) {
+	for _, o := range t.Outputs {
+		for _, x := range o.Expects {
+			want = max(want, x.Prior)
+		}
+	}
+	return want
+}
+
 // prepareMeasure gathers what the measuring of a result needs. It runs on the scheduler's goroutine, so it only reads what is decided.
 func (s *Session) prepareMeasure(d *plan.Decider, w *plan.Worker, n *graph.Node, i int, r *engine.Result) (*measuring, error) {
 	m := &measuring{node: n, i: i, key: d.Key(n, i), result: r, threads: 1}
@@ -44,11 +67,15 @@ func (s *Session) prepareMeasure(d *plan.Decider, w *plan.Worker, n *graph.Node,
 			return nil, err
 		}
 	}
-	for _, e := range n.References {
-		made, unknown := referenced(d, e, i)
+	m.bindReferences(d)
+	return m, nil
+}
+
+func (m *measuring) bindReferences(d *plan.Decider) {
+	for _, e := range m.node.References {
+		made, unknown := referenced(d, e, m.i)
 		m.references, m.unknown = append(m.references, made), append(m.unknown, unknown)
 	}
-	return m, nil
 }
 
 // usesInputs says whether a rule or metric on an output may read the target's inputs.
@@ -134,13 +161,7 @@ func (b *build) measuredOne(ctx context.Context, t *trial) {
 // seekVerdict judges an action, or lets it wait for one that has to be judged before. Who waits gives its place away.
 func (b *build) seekVerdict(t *trial) {
 	n, i := b.s.Graph.Action(t.id)
-	want := 0
-	for _, o := range n.Target.Outputs {
-		for _, x := range o.Expects {
-			want = max(want, x.Prior)
-		}
-	}
-	prior, waitFor, wait := b.priors(n, i, want)
+	prior, waitFor, wait := b.priors(n, i, maxPrior(n.Target))
 	if wait {
 		b.giveBack(t.id)
 		b.waiters[waitFor] = append(b.waiters[waitFor], func() { b.verdicts = append(b.verdicts, t) })

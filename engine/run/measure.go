@@ -141,7 +141,11 @@ func (x *outputMeasure) record(key, value any, put func(*ledger.Tx) error) {
 }
 
 func (x *outputMeasure) violated(rule, text, reason string) {
-	x.found = append(x.found, contract.Violation(x.output, rule, text, reason))
+	x.found = append(x.found, contract.Measured(x.output, engine.Violated, rule, text, reason))
+}
+
+func (x *outputMeasure) passed(rule, text string) {
+	x.found = append(x.found, contract.Measured(x.output, engine.Passed, rule, text, ""))
 }
 
 // readable says whether the output can be read at all.
@@ -195,7 +199,7 @@ func (x *outputMeasure) cannotRead() {
 	if x.facts.Unreadable == "" {
 		return
 	}
-	f := contract.Violation(x.output, engine.RuleColumns, "", x.facts.Unreadable)
+	f := contract.Measured(x.output, engine.Violated, engine.RuleColumns, "", x.facts.Unreadable)
 	if x.output.Columns == nil || x.node.Target.Kind == engine.Source && !x.node.Target.HasRules() {
 		f.Status = engine.Warned
 	}
@@ -387,7 +391,11 @@ func (x *outputMeasure) keys(ctx context.Context) error {
 	if x.facts.Fingerprint == nil {
 		x.violated(engine.RuleKey, text, errUnmeasured.Error())
 	}
-	if !x.readable() || x.isKeyByCount() {
+	if !x.readable() {
+		return nil
+	}
+	if x.isKeyByCount() {
+		x.passed(engine.RuleKey, text)
 		return nil
 	}
 	t, err := x.table(ctx)
@@ -415,9 +423,11 @@ func (x *outputMeasure) keyFindings(text string, r duckdb.KeyReport) {
 	if r.Nulls > 0 {
 		reasons = append(reasons, count(r.Nulls, "row")+" without a key")
 	}
-	if reasons != nil {
-		x.violated(engine.RuleKey, text, strings.Join(reasons, ", ")+suchAs(r.Samples))
+	if reasons == nil {
+		x.passed(engine.RuleKey, text)
+		return
 	}
+	x.violated(engine.RuleKey, text, strings.Join(reasons, ", ")+suchAs(r.Samples))
 }
 
 func suchAs(samples []string) string {
@@ -486,7 +496,9 @@ func (x *outputMeasure) lookUpOne(ctx context.Context, r engine.Reference, at in
 	if err != nil {
 		return x.failed(ctx, engine.RuleReferences, text, err)
 	}
-	if report.Rows > 0 {
+	if report.Rows == 0 {
+		x.passed(engine.RuleReferences, text)
+	} else {
 		x.violated(engine.RuleReferences, text, fmt.Sprintf("%s with a value that %s does not have%s", count(report.Rows, "row"), r.To, suchAs(report.Samples)))
 	}
 	return nil

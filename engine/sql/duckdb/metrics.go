@@ -26,13 +26,21 @@ func Metrics(ctx context.Context, spec MetricsJob) ([]*float64, error) {
 	}
 	defer os.RemoveAll(j.spill)
 	return eitherWay(func(sequential bool) ([]*float64, error) {
-		batches, err := j.batches(ctx, sequential)
+		s, err := j.open(ctx, j.measures, sequential)
+		if err != nil {
+			return nil, err
+		}
+		defer s.close()
+		batches, err := j.batches(ctx, s)
 		if err != nil {
 			return nil, err
 		}
 		values := make([]*float64, len(spec.Metrics))
 		var errs []error
-		for _, b := range batches {
+		for i, b := range batches {
+			if i == 0 && (!b[0].serial || j.threads() == 1) && j.computeIn(ctx, s, b, values) == nil {
+				continue // where the metrics were bound, and nothing else was done
+			}
 			errs = append(errs, j.run(ctx, b, sequential, values)...)
 		}
 		if ctx.Err() != nil {
@@ -216,12 +224,7 @@ func (d *measure) unreadable(t *Table, err error) error {
 }
 
 // batches are the metrics that are computed together: expressions over the output share one scan, those that need one thread another.
-func (j *metricsJob) batches(ctx context.Context, sequential bool) ([][]*measure, error) {
-	s, err := j.open(ctx, j.measures, sequential)
-	if err != nil {
-		return nil, err
-	}
-	defer s.close()
+func (j *metricsJob) batches(ctx context.Context, s *session) ([][]*measure, error) {
 	var shared, single [][]*measure
 	var parallel, serial []*measure
 	var errs []error
@@ -316,6 +319,10 @@ func (j *metricsJob) compute(ctx context.Context, batch []*measure, sequential b
 		return err
 	}
 	defer s.close()
+	return j.computeIn(ctx, s, batch, values)
+}
+
+func (j *metricsJob) computeIn(ctx context.Context, s *session, batch []*measure, values []*float64) error {
 	query, err := j.query(batch)
 	if err != nil {
 		return err

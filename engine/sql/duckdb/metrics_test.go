@@ -122,7 +122,12 @@ func TestBatches(t *testing.T) {
 	if err := j.check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	batches, err := j.batches(t.Context(), false)
+	s, err := j.open(t.Context(), j.measures, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	batches, err := j.batches(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
