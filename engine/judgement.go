@@ -92,4 +92,6 @@ type Split struct {
 	Rows       int64               `json:"rows"` // before
 	Rejected   map[string]Rejected `json:"rejected"`
 	Samples    map[string][]string `json:"samples,omitempty"` // some rows of each rule, as JSON or as the line that can't be read
+	// Problem says why the rules could not be applied: nothing was rejected then. "" if they were.
+	Problem string `json:"problem,omitempty"`
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // Shape identifies the rules on a target: all but the key that decides what becomes of a result. An action is fresh while key and shape are those that
-// current was judged by. Messages and owners are no part of it. metrics lists, by input, what the producer of each input declares; engine is the SQL engine's version.
-func (t *Target) Shape(metrics [][]*Metric, engine string) cache.SectionDigest {
+// current was judged by. Messages and owners are no part of it. metrics lists, by input, what the producer of each input declares, and lookups the columns that references
+// look values up in; engine is the SQL engine's version.
+func (t *Target) Shape(metrics [][]*Metric, lookups []Column, engine string) cache.SectionDigest {
 	var s Section
 	s.Add("fingerprint", FingerprintSchema)
 	usesEngine := false
@@ -18,8 +19,11 @@ func (t *Target) Shape(metrics [][]*Metric, engine string) cache.SectionDigest {
 		o.describeRules(&s)
 		usesEngine = usesEngine || len(o.Metrics) > 0 || len(o.Rejects) > 0 || o.Key != nil || o.References != nil
 	}
+	for _, c := range lookups {
+		s.Add("lookup "+c.Name, c.spell())
+	}
 	for k, in := range t.Inputs {
-		if !in.HasRules() {
+		if !in.HasRules() && !t.namesInputs() {
 			continue
 		}
 		s.Add("input", in.Name)
@@ -104,9 +108,16 @@ func (t *Target) ReaderColumns(o *Output, made []Column) []Column {
 	return o.Columns
 }
 
+// namesInputs says whether a rule on an output names an input.
+func (t *Target) namesInputs() bool {
+	return slices.ContainsFunc(t.Outputs, func(o *Output) bool {
+		return slices.ContainsFunc(o.Expects, func(x *Expect) bool { return x.UsesRoot("input") })
+	})
+}
+
 // HasRules says whether what a producer brings has to be judged for this consumer.
 func (in *Input) HasRules() bool {
-	return len(in.Expects) > 0 || in.Columns != nil && len(in.Files) == 0
+	return len(in.Expects) > 0 || in.Columns != nil && len(in.Files) == 0 && !in.From.Quarantine
 }
 
 // Content is one output's tree as its reader takes it: what fingerprints and metrics are functions of.
@@ -177,9 +188,39 @@ func ContentOf(outputs []VersionOutput) cache.Digest {
 	return cache.Sum(s.Bytes())
 }
 
-// InputRules identifies the rules that an input is judged by: those of its target, and the keys of the results behind its parts, as what was rejected, and some metrics,
-// follow from more than the content.
-func InputRules(shape cache.SectionDigest, keys []cache.ActionKey) cache.SectionDigest {
+// RulesSeeBeyond says whether rules name what follows from more than the content of inputs: what was rejected of them, and metrics that read inputs or that a job
+// wrote. metrics lists, by input, what the producers declare.
+func (t *Target) RulesSeeBeyond(metrics [][]*Metric) bool {
+	for k, in := range t.Inputs {
+		for _, x := range in.Expects {
+			if slices.ContainsFunc(x.Uses, func(u Use) bool { return seesBeyond(u.Path, metrics[k]) }) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(t.Outputs, func(o *Output) bool {
+		return slices.ContainsFunc(o.Expects, func(x *Expect) bool {
+			return slices.ContainsFunc(x.Uses, func(u Use) bool {
+				return u.Path[0] == "input" && len(u.Path) > 1 && seesBeyond(u.Path[2:], slices.Concat(metrics...))
+			})
+		})
+	})
+}
+
+// seesBeyond says so of one name.
+func seesBeyond(path []string, metrics []*Metric) bool {
+	at := slices.Index(path, "metric")
+	if at < 0 {
+		return slices.Contains(path, "rejected")
+	}
+	return slices.ContainsFunc(metrics, func(m *Metric) bool {
+		named := at+1 >= len(path) || path[at+1] == m.Name || path[at+1] == "*"
+		return named && (m.SQL == "" || m.ReadsInputs())
+	})
+}
+
+// RulesWith identifies rules together with the keys of the results that they see.
+func RulesWith(shape cache.SectionDigest, keys []cache.ActionKey) cache.SectionDigest {
 	var s Section
 	s.Add("shape", string(shape[:]))
 	for _, k := range keys {

@@ -74,7 +74,7 @@ const engineVersion = "v1.5.6"
 
 // shapeOf is the shape of a target whose inputs all have the metric.
 func shapeOf(t *Target, metrics ...*Metric) cache.SectionDigest {
-	return t.Shape(slices.Repeat([][]*Metric{metrics}, len(t.Inputs)), engineVersion)
+	return t.Shape(slices.Repeat([][]*Metric{metrics}, len(t.Inputs)), nil, engineVersion)
 }
 
 func TestEveryFieldIsInTheShapeOrExempt(t *testing.T) {
@@ -195,7 +195,7 @@ func TestEngineInShape(t *testing.T) {
 		if c.Output.Name == "second" {
 			x.Outputs = append(x.Outputs, &Output{Key: []string{"id"}})
 		}
-		if got := x.Shape(nil, "v1") != x.Shape(nil, "v2"); got != c.want {
+		if got := x.Shape(nil, nil, "v1") != x.Shape(nil, nil, "v2"); got != c.want {
 			t.Errorf("%s: the engine's version is in the shape: %v", what, got)
 		}
 		if x.HasRules() != (c.want || what == "expectations") {
@@ -243,7 +243,7 @@ func TestShapesCannotShift(t *testing.T) {
 		{{Name: "a", Rejects: []*Reject{{Name: "x", Where: "y"}}}}, {{Name: "a", Rejects: []*Reject{{Name: "x", Unreadable: true}}}},
 		{{Name: "a", Columns: []Column{{"x", "y", false}}}}, {{Name: "a", Columns: []Column{{"x", "y", true}}}}, {{Name: "a"}}, {{Name: "a"}, {Name: "b"}},
 	} {
-		shape := (&Target{Outputs: outputs}).Shape(nil, engineVersion)
+		shape := (&Target{Outputs: outputs}).Shape(nil, nil, engineVersion)
 		if other, ok := seen[shape]; ok {
 			t.Errorf("case %d has the shape of case %d", k, other)
 		}

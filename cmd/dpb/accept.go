@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/contract"
@@ -126,7 +127,7 @@ func (a *app) acceptInput(ctx context.Context, s *run.Session, arg string, f acc
 
 func (a *app) printAccepted(x engine.Acceptance) error {
 	if a.json {
-		return a.printJSON(x)
+		return a.printJSON(acceptedJSON(x))
 	}
 	fmt.Fprintf(a.stdout, "accepted %s\n", acceptedName(x))
 	for _, f := range x.Findings {
@@ -134,6 +135,42 @@ func (a *app) printAccepted(x engine.Acceptance) error {
 	}
 	fmt.Fprintln(a.stdout, "the next dpb build goes on from there")
 	return nil
+}
+
+// acceptance is an acceptance as --json prints it.
+type acceptance struct {
+	Target    string            `json:"target"`
+	Partition string            `json:"partition,omitempty"`
+	Input     string            `json:"input,omitempty"`   // of what was refused
+	Version   string            `json:"version,omitempty"` // of what was held
+	Findings  []engine.Finding  `json:"findings"`
+	By        engine.Provenance `json:"by"`
+	Time      time.Time         `json:"time"`
+	Reason    string            `json:"reason"`
+}
+
+func acceptedJSON(x engine.Acceptance) acceptance {
+	out := acceptance{x.Label.String(), x.Partition, x.Input, "", x.Findings, x.By, x.Time, x.Reason}
+	if !x.Version.IsZero() {
+		out.Version = x.Version.String()
+	}
+	return out
+}
+
+// revoked is what was taken back, as --json prints it.
+type revoked struct {
+	acceptance
+	Moved   bool     `json:"moved"`             // current named what had been accepted
+	Current string   `json:"current,omitempty"` // the version that it names now
+	Derived []string `json:"derived,omitempty"`
+}
+
+func revokedJSON(r run.Revoked) revoked {
+	out := revoked{acceptance: acceptedJSON(r.Acceptance), Moved: r.Moved, Derived: r.Derived}
+	if !r.Current.IsZero() {
+		out.Current = r.Current.String()
+	}
+	return out
 }
 
 // acceptedName is what an acceptance is about.
@@ -150,7 +187,11 @@ func (a *app) listAccepted(s *run.Session) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(append([]engine.Acceptance{}, list...))
+		out := []acceptance{}
+		for _, x := range list {
+			out = append(out, acceptedJSON(x))
+		}
+		return a.printJSON(out)
 	}
 	for _, x := range list {
 		fmt.Fprintf(a.stdout, "%s  by %s on %s: %s\n", acceptedName(x), x.By.User, x.Time.UTC().Format("2006-01-02 15:04 UTC"), x.Reason)
@@ -183,7 +224,11 @@ func (a *app) revoke(ctx context.Context, s *run.Session, arg string, f acceptFl
 		return err
 	}
 	if a.json {
-		return a.printJSON(list)
+		out := []revoked{}
+		for _, r := range list {
+			out = append(out, revokedJSON(r))
+		}
+		return a.printJSON(out)
 	}
 	for _, r := range list {
 		a.printRevoked(r)

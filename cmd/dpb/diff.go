@@ -65,6 +65,9 @@ func (a *app) diff(ctx context.Context, s *run.Session, args []string, f diffFla
 		return err
 	}
 	diffs, err := s.Diff(ctx, from, to, f.DiffOptions)
+	if errors.Is(err, run.ErrNoDiff) {
+		return usagef("%w", err)
+	}
 	if err != nil {
 		return err
 	}

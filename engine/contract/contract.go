@@ -39,6 +39,10 @@ func holds(o *engine.Output) bool {
 // Input judges what an input brings by the columns that the consumer asks for and by its expectations. Types are for who reads the data to hold against them.
 func Input(in *engine.Input, facts *engine.Facts, scopes Scopes) ([]engine.Finding, error) {
 	var out []engine.Finding
+	if facts.Fingerprint != nil && facts.Unreadable != "" && in.Columns != nil {
+		out = append(out, engine.Finding{Input: in.Name, Rule: engine.RuleColumns, Status: engine.Violated, Reason: facts.Unreadable,
+			File: in.Range.File, Line: in.Range.Start.Line})
+	}
 	for _, c := range in.Columns {
 		if reason := lacking(c, facts); reason != "" {
 			out = append(out, engine.Finding{Input: in.Name, Rule: engine.RuleColumns, Status: engine.Violated, Text: c.Name, Reason: reason,

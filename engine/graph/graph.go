@@ -54,6 +54,17 @@ func (g *Graph) Action(id ActionID) (*Node, int) {
 	return g.Nodes[k], int(id - g.Nodes[k].Base)
 }
 
+// ProducerMetrics lists, by input, the metrics that are declared where it comes from.
+func (n *Node) ProducerMetrics() [][]*engine.Metric {
+	metrics := make([][]*engine.Metric, len(n.Edges))
+	for k, e := range n.Edges {
+		if e != nil {
+			metrics[k] = e.Output.Metrics
+		}
+	}
+	return metrics
+}
+
 // ReadsItself says whether a target reads its own earlier partitions.
 func (n *Node) ReadsItself() bool {
 	return slices.ContainsFunc(n.Edges, func(e *Edge) bool { return e != nil && e.From == n })

@@ -82,6 +82,10 @@ func (r *resolver) checkRules(n *Node) {
 		if e != nil {
 			r.checkWaive(e)
 		}
+		if len(in.Expects) > 0 && (e == nil || e.Quarantine) {
+			r.unmeasured(e, in)
+			continue
+		}
 		for _, x := range in.Expects {
 			for _, u := range x.Uses {
 				r.checkUse(n, e, in, edgeUse(u))
@@ -97,6 +101,17 @@ func (r *resolver) checkRules(n *Node) {
 	}
 }
 
+// unmeasured refuses rules on what has no fingerprint.
+func (r *resolver) unmeasured(e *Edge, in *engine.Input) {
+	p := engine.Problem{Summary: fmt.Sprintf("input %q has no fingerprint to expect something of: its files belong to no source", in.Name), Range: in.Expects[0].Range, Context: in.Range,
+		Hint: fmt.Sprintf("declare them: source %q { path = ... }, and read that", in.Name)}
+	if e != nil {
+		p.Summary = fmt.Sprintf("input %q is a quarantine, and has no fingerprint to expect something of", in.Name)
+		p.Hint = "expect it of the output, as in rejected.NAME.rows"
+	}
+	r.problem(p)
+}
+
 // checkInputUse checks input.plays.metric.x in a rule on an output.
 func (r *resolver) checkInputUse(n *Node, u engine.Use) {
 	if len(u.Path) < 3 || u.Path[0] != "input" {
@@ -104,6 +119,11 @@ func (r *resolver) checkInputUse(n *Node, u engine.Use) {
 	}
 	k := slices.IndexFunc(n.Target.Inputs, func(in *engine.Input) bool { return in.Name == u.Path[1] })
 	if k < 0 || n.Edges[k] == nil && !n.Target.Inputs[k].From.Label.IsZero() {
+		return
+	}
+	if n.Edges[k] == nil || n.Edges[k].Quarantine {
+		r.problem(engine.Problem{Summary: fmt.Sprintf("input %q has no fingerprint: it is files of the package, or a quarantine", u.Path[1]), Range: u.Range, Context: n.Target.Range,
+			Hint: "read a source or a target"})
 		return
 	}
 	name := use{Use: u, of: "input", group: u.Path[2]}

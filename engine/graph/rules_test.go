@@ -222,8 +222,8 @@ func TestRulesOnFiles(t *testing.T) {
 	ws.Targets[0].Inputs = []*engine.Input{in}
 	ruled(&in.Expects, "rows column.id.nulls metric.x")
 	expect(t, said(t, ws), `
-error at line 202: input "rates" has no metric "x"
-  write rows, bytes, files or column.NAME`)
+error at line 0: input "rates" has no fingerprint to expect something of: its files belong to no source
+  declare them: source "rates" { path = ... }, and read that`)
 }
 
 func TestWaive(t *testing.T) {

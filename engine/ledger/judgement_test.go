@@ -19,7 +19,7 @@ func number(v float64) *float64 { return &v }
 func text(s string) *string { return &s }
 
 func sampleSplit() engine.Split {
-	return engine.Split{Visible: cache.TreeDigest{1}, Quarantine: cache.TreeDigest{2}, Rows: 1000,
+	return engine.Split{Problem: "no column spam", Visible: cache.TreeDigest{1}, Quarantine: cache.TreeDigest{2}, Rows: 1000,
 		Rejected: map[string]engine.Rejected{"unscored": {Rows: 3, Share: 0.003}, "unreadable": {}},
 		Samples:  map[string][]string{"unscored": {`{"id":1,"größe":null}`, "1,<x>"}}}
 }

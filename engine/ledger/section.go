@@ -55,7 +55,8 @@ func cutSection(body []byte) (chunks [][]byte) {
 	return chunks
 }
 
-var errNoSection = errors.New("not in the ledger")
+// ErrNoSection says that a section is not recorded.
+var ErrNoSection = errors.New("not in the ledger")
 
 // Section reads the entries of a recorded section.
 func (l *Ledger) Section(d cache.SectionDigest) ([]engine.Entry, error) {
@@ -84,7 +85,7 @@ func (l *Ledger) sectionBody(d cache.SectionDigest) (body []byte, chunks int64, 
 		return nil
 	}, d[:])
 	if err == nil && !found {
-		err = errNoSection
+		err = ErrNoSection
 	}
 	return body, chunks, err
 }

@@ -99,7 +99,7 @@ func (s *scene) Shape(n *graph.Node) cache.SectionDigest {
 	return cache.SectionDigest{s.shapes[n.Target.Label.Name]}
 }
 
-func (s *scene) Judge(n *graph.Node, i int, r *engine.Result) (Verdict, error) {
+func (s *scene) Judge(n *graph.Node, i int, r *engine.Result, _ cache.SectionDigest) (Verdict, error) {
 	name := nameOf(n, i)
 	s.asked = append(s.asked, "judge "+name)
 	v := Verdict{State: engine.Fresh}
@@ -511,7 +511,7 @@ func TestSeeds(t *testing.T) {
 			visible = cache.TreeDigest{7}
 		}
 		s.same(what+": visible", d.Tree(nodeOf(d, "a"), 0, 0), visible)
-		s.same(what+": shape", d.Shape(nodeOf(d, "a")), cache.SectionDigest{s.shapes["a"]})
+		s.same(what+": shape", d.Rules(nodeOf(d, "a"), 0), cache.SectionDigest{s.shapes["a"]})
 	}
 }
 

@@ -63,7 +63,7 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 	}
 	key := engine.Key(parts)
 	s.key[i] = key
-	if s.seeded(i, key) {
+	if w.d.seeded(n, i) {
 		return engine.Fresh, 0, nil
 	}
 	if state, err := w.admit(n, i); state != engine.Fresh {
@@ -91,7 +91,7 @@ func hasOutputs(n *graph.Node, r *engine.Result) bool {
 // judge asks what contracts made of a result.
 func (w *Worker) judge(n *graph.Node, s *node, i int, result *engine.Result) (engine.State, graph.ActionID, error) {
 	id := n.Base + graph.ActionID(i)
-	v, err := w.d.court.Judge(n, i, result)
+	v, err := w.d.court.Judge(n, i, result, w.d.Rules(n, i))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -135,7 +135,7 @@ func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, grap
 	w.section.Reset()
 	describeSource(&w.section, n, i, t)
 	s.key[i] = engine.Key([]engine.Part{{Name: "source", Digest: w.section.Digest()}})
-	if s.seeded(i, s.key[i]) {
+	if w.d.seeded(n, i) {
 		return engine.Fresh, 0, nil
 	}
 	return w.judge(n, s, i, &engine.Result{Key: s.key[i], Outputs: []engine.OutputResult{{Name: n.Target.Outputs[0].Name, Tree: t, Rows: -1}}})

@@ -27,8 +27,8 @@ type World interface {
 type Court interface {
 	// Shape identifies the rules on a target and on what it reads.
 	Shape(n *graph.Node) cache.SectionDigest
-	// Judge looks up what became of a result. It measures nothing.
-	Judge(n *graph.Node, i int, r *engine.Result) (Verdict, error)
+	// Judge looks up what became of a result under the rules of an action, see Decider.Rules. It measures nothing.
+	Judge(n *graph.Node, i int, r *engine.Result, rules cache.SectionDigest) (Verdict, error)
 	// Admit judges what an input brings by the rules on it.
 	Admit(d *Decider, n *graph.Node, input, i int, b *Binding) (Verdict, error)
 }
@@ -42,7 +42,8 @@ type Verdict struct {
 	Measure bool                   // of a result: it is fresh, and has no fingerprint yet
 	Again   bool                   // of a held one: what it was compared with may have changed
 	// Judgement is what holds it; nil of all others.
-	Judgement *engine.Judgement
+	Judgement  *engine.Judgement
+	Unmeasured bool // of a result: something could not be measured, as its bytes were gone
 }
 
 // Decider holds what is decided so far. Arrays by action, no object an edge: 100,000 actions take some 15 MB.
@@ -83,9 +84,10 @@ type node struct {
 	raw     []cache.TreeDigest // likewise as the job wrote them; nil if no output has a reject
 	aside   []cache.TreeDigest // likewise what was rejected
 
-	shape cache.SectionDigest
-	seed  []cache.ActionKey // the key that trees belong to, where a result is known beforehand
-	other []bool            // the seed was accepted under another shape; nil: none was
+	shape  cache.SectionDigest
+	beyond bool                  // rules name what does not follow from the content of inputs
+	seed   []cache.ActionKey     // the key that trees belong to, where a result is known beforehand
+	rules  []cache.SectionDigest // those that it was accepted under
 }
 
 // New returns a decider that has decided nothing.
@@ -112,7 +114,7 @@ func (d *Decider) Prepare(n *graph.Node) {
 	if slices.ContainsFunc(n.Target.Outputs, func(o *engine.Output) bool { return o.Rejects != nil }) {
 		s.raw, s.aside = make([]cache.TreeDigest, size*s.outputs), make([]cache.TreeDigest, size*s.outputs)
 	}
-	s.shape = d.court.Shape(n)
+	s.shape, s.beyond = d.court.Shape(n), n.Target.RulesSeeBeyond(n.ProducerMetrics())
 }
 
 // Prepared says whether there is room for a node's actions: whether they take part.
@@ -128,31 +130,26 @@ func writesText(t *engine.Target) bool {
 	return false
 }
 
-// Seed tells of a version that was accepted under the rules of a shape: if the key of the action turns out to be k, and the rules are the same, its outputs are
+// Seed tells of a version that was accepted under rules: if the key of the action turns out to be k, and the rules are the same, its outputs are
 // these, and nobody needs to be asked.
-func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, shape cache.SectionDigest, outputs []engine.OutputResult) {
+func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, rules cache.SectionDigest, outputs []engine.OutputResult) {
 	s := &d.nodes[n.Index]
 	if n.Target.ValidFor > 0 { // when it was made decides, and that stands in the result
 		return
 	}
 	if s.seed == nil {
-		s.seed = make([]cache.ActionKey, len(s.state))
+		s.seed, s.rules = make([]cache.ActionKey, len(s.state)), make([]cache.SectionDigest, len(s.state))
 	}
 	if !s.setOutputs(n, i, outputs) {
 		return
 	}
-	s.seed[i] = k
-	if shape != s.shape && s.other == nil {
-		s.other = make([]bool, len(s.state))
-	}
-	if s.other != nil {
-		s.other[i] = shape != s.shape
-	}
+	s.seed[i], s.rules[i] = k, rules
 }
 
-// seeded says whether the seed of an action answers for a key.
-func (s *node) seeded(i int, key cache.ActionKey) bool {
-	return s.seed != nil && s.seed[i] == key && (s.other == nil || !s.other[i])
+// seeded says whether the seed of an action answers for its key and rules.
+func (d *Decider) seeded(n *graph.Node, i int) bool {
+	s := &d.nodes[n.Index]
+	return s.seed != nil && s.seed[i] == s.key[i] && s.rules[i] == d.Rules(n, i)
 }
 
 // What a split leaves beside an output is listed under names of its own.
@@ -254,8 +251,24 @@ func (d *Decider) setPending(id graph.ActionID, p Pending) {
 	d.pending[id] = p
 }
 
-// Shape identifies the rules on a target.
-func (d *Decider) Shape(n *graph.Node) cache.SectionDigest { return d.nodes[n.Index].shape }
+// Rules identifies what an action is judged by, beside the content: the shape of its target, and, where rules name what does not follow from the content of inputs,
+// the keys of the results behind them. Its producers have to be decided.
+func (d *Decider) Rules(n *graph.Node, i int) cache.SectionDigest {
+	s := &d.nodes[n.Index]
+	if !s.beyond {
+		return s.shape
+	}
+	var keys []cache.ActionKey
+	for _, e := range n.Edges {
+		if e == nil {
+			continue
+		}
+		for j := range e.Inputs(i).All() {
+			keys = append(keys, d.Key(e.From, j))
+		}
+	}
+	return engine.RulesWith(s.shape, keys)
+}
 
 // State is what was decided; 0 if nothing was.
 func (d *Decider) State(n *graph.Node, i int) engine.State {

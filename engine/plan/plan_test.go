@@ -33,7 +33,7 @@ type court struct{}
 
 func (court) Shape(*graph.Node) cache.SectionDigest { return cache.SectionDigest{} }
 
-func (court) Judge(n *graph.Node, _ int, r *engine.Result) (Verdict, error) {
+func (court) Judge(n *graph.Node, _ int, r *engine.Result, _ cache.SectionDigest) (Verdict, error) {
 	v := Verdict{State: engine.Fresh}
 	for _, o := range r.Outputs {
 		v.Outputs = append(v.Outputs, engine.VersionOutput{Name: o.Name, Raw: o.Tree, Visible: o.Tree})

@@ -57,7 +57,7 @@ func (s *Session) AcceptInput(ctx context.Context, d *plan.Decider, n *graph.Nod
 }
 
 func (s *Session) accept(ctx context.Context, a engine.Acceptance) (engine.Acceptance, error) {
-	a.By, a.Time = (&recorder{s: s}).where(), s.Now
+	a.By, a.Time = s.where(), s.Now
 	return a, s.Ledger.Write(ctx, func(tx *ledger.Tx) error { return tx.PutAcceptance(s.Graph.Workspace.Name, s.Environment, a) })
 }
 
@@ -140,7 +140,7 @@ func (s *Session) goBack(ctx context.Context, n *graph.Node, i int, a engine.Acc
 	if r.Derived, err = s.derived(n, i, current, map[graph.ActionID]bool{}); err != nil {
 		return r, err
 	}
-	before, err := s.before(current)
+	before, err := s.lastAccepted(current)
 	if err != nil {
 		return r, err
 	}
@@ -195,6 +195,32 @@ func (s *Session) inputOf(v engine.Version, input string) (out []engine.InputPar
 		}
 	}
 	return out, nil
+}
+
+// lastAccepted is the newest of the versions that one replaced, one after the other, that no rule holds any more. Zero: there is none.
+func (s *Session) lastAccepted(v engine.Version) (engine.Version, error) {
+	for seen := map[engine.VersionID]bool{{}: true}; ; {
+		seen[v.ID] = true
+		before, err := s.before(v)
+		if err != nil || seen[before.ID] {
+			return engine.Version{}, err
+		}
+		j, ok, err := s.Ledger.LastJudgement(s.Environment, before.ID)
+		if err != nil {
+			return engine.Version{}, err
+		}
+		if failing := j.Failing(); ok && len(failing) > 0 {
+			if ok, err = s.accepted(before.Label, before.Partition, "", engine.ContentOf(before.Outputs), failing); err != nil {
+				return engine.Version{}, err
+			}
+		} else {
+			ok = true
+		}
+		if ok {
+			return before, nil
+		}
+		v = before
+	}
 }
 
 // before is the version that one replaced: as its judgement says, or of what is never judged the next older one. Zero: there was none.

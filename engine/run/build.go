@@ -469,7 +469,7 @@ func (b *build) enqueue(n *graph.Node, i int) {
 func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
 	b.transition(n, i, done)
 	if r != nil && r.version != nil {
-		b.s.setCurrent(n, i, r.version.ID, r.version.Key)
+		b.s.setCurrent(n, i, r)
 		b.remember(n.Base+graph.ActionID(i), *r.version)
 	}
 	if isJob(n) && !b.ran[n.Base+graph.ActionID(i)] {
@@ -565,7 +565,7 @@ func (b *build) startVerdicts(ctx context.Context) {
 		t := b.verdicts[0]
 		b.verdicts = b.verdicts[1:]
 		b.take(t.id)
-		b.seekVerdict(t)
+		b.seekVerdict(ctx, t)
 	}
 }
 

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -27,13 +28,21 @@ func (s *Session) Shape(n *graph.Node) cache.SectionDigest {
 }
 
 func shapeOf(n *graph.Node) cache.SectionDigest {
-	metrics := make([][]*engine.Metric, len(n.Edges))
-	for k, e := range n.Edges {
-		if e != nil {
-			metrics[k] = e.Output.Metrics
+	var lookups []engine.Column
+	for _, e := range n.References {
+		lookups = append(lookups, lookedUp(e))
+	}
+	return n.Target.Shape(n.ProducerMetrics(), lookups, duckdb.Version())
+}
+
+// lookedUp is the column in which a reference looks values up, with its type where that is declared.
+func lookedUp(e *graph.Edge) engine.Column {
+	for _, c := range e.Output.Columns {
+		if c.Name == e.LooksUp() {
+			return c
 		}
 	}
-	return n.Target.Shape(metrics, duckdb.Version())
+	return engine.Column{Name: e.LooksUp()}
 }
 
 // isTable says whether an output has rows.
@@ -45,7 +54,7 @@ func isJudged(t *engine.Target) bool {
 }
 
 // Judge looks up what became of a result under the rules of its target.
-func (s *Session) Judge(n *graph.Node, i int, r *engine.Result) (plan.Verdict, error) {
+func (s *Session) Judge(n *graph.Node, i int, r *engine.Result, rules cache.SectionDigest) (plan.Verdict, error) {
 	stale := plan.Verdict{State: engine.Stale}
 	outputs, ok, err := s.splits(n, i, r)
 	if err != nil || !ok {
@@ -60,12 +69,20 @@ func (s *Session) Judge(n *graph.Node, i int, r *engine.Result) (plan.Verdict, e
 		return stale, nil
 	}
 	id := s.versionOf(n, i, r.Key, outputs).ID
-	j, ok, err := s.Ledger.Judgement(s.Environment, id, s.Shape(n))
+	j, ok, err := s.Ledger.Judgement(s.Environment, id, rules)
 	if err != nil || !ok {
 		v.State = engine.Stale
 		return v, err
 	}
-	return s.verdict(n, i, v, &j)
+	v, err = s.verdict(n, i, v, &j)
+	v.Unmeasured = j.Unmeasured
+	v.Again = v.Again || j.Unmeasured && s.hasBytes(v.Outputs)
+	return v, err
+}
+
+// hasBytes says whether the store has all that consumers would see of a version.
+func (s *Session) hasBytes(outputs []engine.VersionOutput) bool {
+	return !slices.ContainsFunc(outputs, func(o engine.VersionOutput) bool { return !s.Store.Present(context.Background(), o.Visible) })
 }
 
 // verdict is what a judgement comes to, with what people accepted.
@@ -78,7 +95,7 @@ func (s *Session) verdict(n *graph.Node, i int, v plan.Verdict, j *engine.Judgem
 	if err != nil || accepted {
 		return v, err
 	}
-	v.Judgement, v.State, v.Again = j, engine.Held, j.Unmeasured || comparesWithOthers(n.Target)
+	v.Judgement, v.State, v.Again = j, engine.Held, comparesWithOthers(n.Target)
 	return v, nil
 }
 
@@ -183,23 +200,20 @@ type judgement struct {
 	engine.Judgement
 }
 
-// Admit judges what an input brings by the consumer's rules on it. A judgement is frozen when made; one that refuses is made again when what it was compared
-// with has changed.
+// Admit judges what an input brings by the consumer's rules on it. A judgement that lets it pass is frozen; one that refuses is made again each time, as what it was
+// compared with, or what was measured, may have changed.
 func (s *Session) Admit(d *plan.Decider, n *graph.Node, input, i int, b *plan.Binding) (plan.Verdict, error) {
 	if s.Ledger == nil {
 		return plan.Verdict{State: engine.Stale}, nil
 	}
 	in := n.Target.Inputs[input]
-	var keys []cache.ActionKey
-	for _, j := range b.Producer {
-		keys = append(keys, d.Key(b.Edge.From, j))
-	}
-	made := judgement{id: n.Base + graph.ActionID(i), subject: engine.InputSubject(s.Graph.Workspace.Name, n.Target.Label, n.Set.Text(i), in.Name, b.Parts), rules: engine.InputRules(s.Shape(n), keys)}
+	made := judgement{id: n.Base + graph.ActionID(i), rules: d.Rules(n, i),
+		subject: engine.InputSubject(s.Graph.Workspace.Name, n.Target.Label, n.Set.Text(i), in.Name, b.Parts)}
 	known, ok, err := s.Ledger.Judgement(s.Environment, made.subject, made.rules)
 	if err != nil {
 		return plan.Verdict{}, err
 	}
-	if ok && (len(known.Failing()) == 0 || !slices.ContainsFunc(in.Expects, comparesWithEarlier)) {
+	if ok && len(known.Failing()) == 0 {
 		return s.admitted(n, i, in, b, &known)
 	}
 	again, measured, err := s.judgeInput(d, n, input, i, b)
@@ -208,7 +222,7 @@ func (s *Session) Admit(d *plan.Decider, n *graph.Node, input, i int, b *plan.Bi
 		return plan.Verdict{}, err
 	case !measured && !ok:
 		return plan.Verdict{State: engine.Stale}, nil
-	case !measured, ok && known.SameReads(again):
+	case !measured, ok && known.SameReads(again) && slices.Equal(known.Findings, again.Findings):
 		return s.admitted(n, i, in, b, &known)
 	}
 	made.Judgement = *again

@@ -21,6 +21,9 @@ type DiffOptions struct {
 	NoRows  bool     // compare fingerprints only
 }
 
+// ErrNoDiff says that two versions can't be set side by side.
+var ErrNoDiff = errors.New("nothing to compare")
+
 // OutputDiff is how one output of two versions differs.
 type OutputDiff struct {
 	Output string `json:"output"`
@@ -32,7 +35,7 @@ func (s *Session) Diff(ctx context.Context, a, b engine.Version, opts DiffOption
 	from, to := s.Graph.Node(a.Label), s.Graph.Node(b.Label)
 	for _, v := range []engine.Version{a, b} {
 		if s.Graph.Node(v.Label) == nil {
-			return nil, fmt.Errorf("the workspace has no %s any more, so nothing tells how to read its version %s", v.Label, v.ID.Short())
+			return nil, fmt.Errorf("%w: the workspace has no %s any more, so nothing tells how to read its version %s", ErrNoDiff, v.Label, v.ID.Short())
 		}
 	}
 	var out []OutputDiff
@@ -51,7 +54,7 @@ func (s *Session) Diff(ctx context.Context, a, b engine.Version, opts DiffOption
 		out = append(out, OutputDiff{o.Name, c})
 	}
 	if out == nil {
-		return nil, fmt.Errorf("%s and %s have no output in common", a.Label, b.Label)
+		return nil, fmt.Errorf("%w: %s and %s have no output in common", ErrNoDiff, a.Label, b.Label)
 	}
 	return out, nil
 }

@@ -94,6 +94,7 @@ type Failure struct {
 	Reason    string           // one line
 	Findings  []engine.Finding // of what is held or refused: the rules that fail
 	Version   engine.VersionID // of what is held
+	Preview   bool             // nothing was recorded that could be accepted
 	Input     string           // of what is refused: the input
 	Producer  engine.Label     // likewise: where it comes from
 	Also      string           // the producer's team, with contact

@@ -1,20 +1,23 @@
 package run
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/fingerprint"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
 // factsOf looks up what was measured of an output; nil if it was not. What is known of metrics and rejects is taken along.
 func (s *Session) factsOf(m plan.Made) (*engine.Facts, error) {
-	f, ok, err := s.fingerprint(m.FingerprintID())
+	f, ok, err := s.known(m.Content)
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -63,9 +66,43 @@ func (s *Session) rejectedOf(m plan.Made) (map[string]engine.Rejected, error) {
 func (s *Session) mergedFacts(d *plan.Decider, e *graph.Edge, producer []int) (*engine.Facts, []*engine.Facts, bool, error) {
 	list := make([]plan.Made, len(producer))
 	for k, j := range producer {
+		if err := s.observed(e, j); err != nil {
+			return nil, nil, false, err
+		}
 		list[k] = made(d, e, j)
 	}
+	if len(list) == 0 {
+		return nothing(e), nil, true, nil
+	}
 	return s.merge(list)
+}
+
+// observed makes the fingerprint of a source that is no table known: its tree is that of the files, which nobody may have read yet.
+func (s *Session) observed(e *graph.Edge, j int) error {
+	if e.From.Target.Kind != engine.Source || isTable(e.Output) {
+		return nil
+	}
+	snapshot, err := s.snapshot(e.From, e.From.Target.Path, j)
+	if err != nil {
+		return err
+	}
+	f, state := fingerprint.Opaque(snapshot.Tree.Files(), snapshot.Tree.Size())
+	c := engine.Content{Output: e.Output, Tree: snapshot.Tree.Digest()}
+	s.unwritten.add(fingerprintKey(c.FingerprintID()), measured{*f, state})
+	return nil
+}
+
+// nothing are the facts of an empty selection: an empty table with the columns that are declared.
+func nothing(e *graph.Edge) *engine.Facts {
+	f, _, _ := fingerprint.Merge() // can't fail: there is nothing to merge
+	columns := e.Input.Columns
+	if columns == nil {
+		columns = e.Output.Columns
+	}
+	for _, c := range columns {
+		f.Columns = append(f.Columns, engine.ColumnStats{Name: c.Name, Type: c.Type})
+	}
+	return &engine.Facts{Fingerprint: f}
 }
 
 // merge looks up the facts of several contents and merges them, without reading data again. Metrics and shares of rejects are those of one partition only.
@@ -93,11 +130,25 @@ func (s *Session) merge(made []plan.Made) (*engine.Facts, []*engine.Facts, bool,
 
 // mergeable is the state of a content's fingerprint.
 func (s *Session) mergeable(m plan.Made) (fingerprint.State, error) {
-	f, _, err := s.fingerprint(m.FingerprintID())
+	f, _, err := s.known(m.Content)
 	if err != nil {
 		return nil, err
 	}
 	return s.state(m.FingerprintID(), f)
+}
+
+// known finds the fingerprint of a content. That of what is no table follows from its tree.
+func (s *Session) known(c engine.Content) (measured, bool, error) {
+	f, ok, err := s.fingerprint(c.FingerprintID())
+	if err != nil || ok || isTable(c.Output) {
+		return f, ok, err
+	}
+	t, err := s.Store.GetTree(context.Background(), c.Tree)
+	if errors.Is(err, cache.ErrMissing) {
+		return f, false, nil
+	}
+	doc, state := fingerprint.Opaque(t.Files(), t.Size())
+	return measured{*doc, state}, err == nil, err
 }
 
 // sumRejected adds up what was rejected of several partitions.
@@ -125,15 +176,6 @@ func sumRejected(parts []*engine.Facts) map[string]engine.Rejected {
 	return out
 }
 
-// factsOfVersion looks up the facts of one output of a version; nil if it was not measured, or has no such output.
-func (s *Session) factsOfVersion(id engine.VersionID, n *graph.Node, o *engine.Output) (*engine.Facts, error) {
-	made, ok, err := s.madeOf(id, n, o)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return s.factsOf(made)
-}
-
 func (s *Session) madeOf(id engine.VersionID, n *graph.Node, o *engine.Output) (m plan.Made, ok bool, err error) {
 	v, ok, err := s.version(id)
 	if err != nil || !ok {
@@ -143,9 +185,13 @@ func (s *Session) madeOf(id engine.VersionID, n *graph.Node, o *engine.Output) (
 	if err != nil {
 		return m, false, err
 	}
+	t, declared, err := s.declaredThen(n.Target, o, &r)
+	if err != nil {
+		return m, false, err
+	}
 	for _, out := range v.Outputs {
 		if out.Name == o.Name {
-			m = plan.Made{Content: engine.Content{Output: o, Tree: out.Visible, Columns: n.Target.ReaderColumns(o, outputOf(&r, o.Name).Columns), Partition: v.Partition},
+			m = plan.Made{Content: engine.Content{Output: declared, Tree: out.Visible, Columns: t.ReaderColumns(declared, outputOf(&r, o.Name).Columns), Partition: v.Partition},
 				Raw: out.Raw, Key: v.Key}
 			return m, true, nil
 		}
@@ -153,8 +199,46 @@ func (s *Session) madeOf(id engine.VersionID, n *graph.Node, o *engine.Output) (
 	return m, false, nil
 }
 
+// declaredThen is an output as it was declared when a result was made, with the metrics and rejects of now: what is read otherwise now was not written so. Of sources,
+// and of results that are not recorded yet, it is what is declared now.
+func (s *Session) declaredThen(t *engine.Target, o *engine.Output, r *engine.Result) (*engine.Target, *engine.Output, error) {
+	k := slices.IndexFunc(r.Parts, func(p engine.Part) bool { return p.Name == "target" })
+	if k < 0 {
+		return t, o, nil
+	}
+	then, err := s.declarationOf(r.Parts[k].Digest)
+	if err != nil || then == nil || then.Output(o.Name) == nil {
+		return t, o, err
+	}
+	declared := *then.Output(o.Name)
+	declared.Metrics, declared.Rejects = o.Metrics, o.Rejects
+	return then, &declared, nil
+}
+
+// declarationOf reads a target section of the ledger, once; nil if it is not there yet.
+func (s *Session) declarationOf(d cache.SectionDigest) (*engine.Target, error) {
+	s.mu.Lock()
+	t, ok := s.declarations[d]
+	s.mu.Unlock()
+	if ok {
+		return t, nil
+	}
+	entries, err := s.Ledger.Section(d)
+	if errors.Is(err, ledger.ErrNoSection) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t = declaration(entries)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.declarations[d] = t
+	return t, nil
+}
+
 // priorOfInput are the merged facts of what the consumer's preceding partitions select over an edge, of the versions that current names, the nearest first. Partitions of
-// which something was never accepted, or not measured, don't count.
+// which something was never accepted don't count.
 func (s *Session) priorOfInput(e *graph.Edge, i, want int) (facts []*engine.Facts, read []engine.VersionID, err error) {
 	for k := 1; len(facts) < want; k++ {
 		before, ok := e.To.Set.Before(i, k)
@@ -180,9 +264,10 @@ func (s *Session) priorOfInput(e *graph.Edge, i, want int) (facts []*engine.Fact
 		if err != nil {
 			return nil, nil, err
 		}
-		if ok {
-			facts, read = append(facts, merged), append(read, ids...)
+		if !ok {
+			merged = &engine.Facts{} // known to be there, and not measured as it is read now
 		}
+		facts, read = append(facts, merged), append(read, ids...)
 	}
 	return facts, read, nil
 }

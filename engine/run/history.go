@@ -107,7 +107,8 @@ func (s *Session) standingOf(v engine.Version) (Standing, error) {
 
 // judgementOf finds what the rules of a target say of a subject, as they are now or, if that is not known, as they were when it was last judged. nil: it never was.
 func (s *Session) judgementOf(label engine.Label, subject engine.VersionID) (j *engine.Judgement, outdated bool, err error) {
-	if n := s.Graph.Node(label); n != nil {
+	n := s.Graph.Node(label)
+	if n != nil {
 		found, ok, err := s.Ledger.Judgement(s.Environment, subject, s.Shape(n))
 		if err != nil || ok {
 			return &found, false, err
@@ -117,7 +118,7 @@ func (s *Session) judgementOf(label engine.Label, subject engine.VersionID) (j *
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	return &found, true, nil
+	return &found, n == nil || !n.Target.RulesSeeBeyond(n.ProducerMetrics()), nil // else nobody knows here which results the rules saw
 }
 
 // ErrNoRun says that an action has no job whose log could be shown.
@@ -292,8 +293,13 @@ func (s *Session) declared(v engine.Version, parts []DetailedPart) *engine.Targe
 		}
 		return nil
 	}
+	return declaration(parts[k].Entries)
+}
+
+// declaration is what the target section of a key says of a target: its kind and its outputs.
+func declaration(entries []engine.Entry) *engine.Target {
 	t := &engine.Target{}
-	for _, e := range parts[k].Entries {
+	for _, e := range entries {
 		word, rest, _ := strings.Cut(e.Name, " ")
 		switch {
 		case e.Name == "kind" && e.Value == engine.SQL.String():

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -155,11 +156,11 @@ func (b *build) measuredOne(ctx context.Context, t *trial) {
 		b.judged(ctx, t)
 		return
 	}
-	b.seekVerdict(t)
+	b.seekVerdict(ctx, t)
 }
 
 // seekVerdict judges an action, or lets it wait for one that has to be judged before. Who waits gives its place away.
-func (b *build) seekVerdict(t *trial) {
+func (b *build) seekVerdict(ctx context.Context, t *trial) {
 	n, i := b.s.Graph.Action(t.id)
 	prior, waitFor, wait := b.priors(n, i, maxPrior(n.Target))
 	if wait {
@@ -173,7 +174,7 @@ func (b *build) seekVerdict(t *trial) {
 			t.panic = caught(recover())
 			b.measured <- t
 		}()
-		t.verdict, t.err = b.s.judge(t)
+		t.verdict, t.err = b.s.judge(ctx, t)
 	}()
 }
 
@@ -196,7 +197,7 @@ func (b *build) priors(n *graph.Node, i, want int) (out []engine.VersionID, wait
 }
 
 // judge evaluates all rules on a measured result. One that is current already is judged against what it replaced once.
-func (s *Session) judge(t *trial) (engine.Judgement, error) {
+func (s *Session) judge(ctx context.Context, t *trial) (engine.Judgement, error) {
 	if id := s.versionOf(t.node, t.i, t.result.Key, t.outputs).ID; id == t.replaced {
 		last, _, err := s.Ledger.LastJudgement(s.Environment, id)
 		if err != nil {
@@ -206,19 +207,19 @@ func (s *Session) judge(t *trial) (engine.Judgement, error) {
 	}
 	j := engine.Judgement{Prior: t.prior, Replaced: t.replaced, Looked: t.looked, Made: s.Now}
 	for k, o := range t.node.Target.Outputs {
-		findings, err := contract.Output(o, t.facts[k], t.findings[k], func(x *engine.Expect) (engine.Scope, error) { return s.scope(t, k, x) })
+		findings, err := contract.Output(o, t.facts[k], t.findings[k], func(x *engine.Expect) (engine.Scope, error) { return s.scope(ctx, t, k, x) })
 		if err != nil {
 			return j, err
 		}
 		j.Findings = append(j.Findings, findings...)
-		j.Unmeasured = j.Unmeasured || isTable(o) && t.facts[k].Fingerprint == nil
+		j.Unmeasured = t.gone
 		j.Outputs = append(j.Outputs, engine.Evidence{Name: o.Name, Metrics: t.facts[k].Metrics, Rejected: t.facts[k].Rejected})
 	}
 	return j, nil
 }
 
 // scope gathers what one rule on output k uses.
-func (s *Session) scope(t *trial, k int, x *engine.Expect) (sc engine.Scope, err error) {
+func (s *Session) scope(ctx context.Context, t *trial, k int, x *engine.Expect) (sc engine.Scope, err error) {
 	n, o := t.node, t.node.Target.Outputs[k]
 	sc = engine.Scope{Self: t.facts[k], Interval: intervalOf(n, t.i), Outputs: map[string]*engine.Facts{}, Inputs: map[string]*engine.Facts{}}
 	for j, other := range n.Target.Outputs {
@@ -226,7 +227,7 @@ func (s *Session) scope(t *trial, k int, x *engine.Expect) (sc engine.Scope, err
 	}
 	if x.UsesRoot("prior") {
 		for _, id := range t.prior[:min(len(t.prior), x.Prior)] {
-			facts, err := s.factsOfVersion(id, n, o)
+			facts, err := s.pastFacts(ctx, t, id, o)
 			if err != nil {
 				return sc, err
 			}
@@ -236,7 +237,7 @@ func (s *Session) scope(t *trial, k int, x *engine.Expect) (sc engine.Scope, err
 		}
 	}
 	if x.UsesRoot("replaced") {
-		if sc.Replaced, err = s.factsOfVersion(t.replaced, n, o); err != nil {
+		if sc.Replaced, err = s.pastFacts(ctx, t, t.replaced, o); err != nil {
 			return sc, err
 		}
 	}
@@ -244,6 +245,37 @@ func (s *Session) scope(t *trial, k int, x *engine.Expect) (sc engine.Scope, err
 		err = s.inputFacts(t, sc.Inputs)
 	}
 	return sc, err
+}
+
+// pastFacts are the facts of one output of an earlier version; nil if there is no such output. What was not measured of it under the rules as they are now is
+// measured, if its bytes are there.
+func (s *Session) pastFacts(ctx context.Context, t *trial, id engine.VersionID, o *engine.Output) (*engine.Facts, error) {
+	made, ok, err := s.madeOf(id, t.node, o)
+	if err != nil || !ok {
+		return nil, err
+	}
+	facts, err := s.factsOf(made)
+	if err != nil || facts != nil && len(facts.Metrics) == len(o.Metrics) {
+		return facts, err
+	}
+	result, _, err := s.result(made.Key)
+	if err != nil {
+		return nil, err
+	}
+	i, _ := t.node.Set.IndexText(made.Partition)
+	x := &outputMeasure{measuring: &measuring{node: t.node, i: i, key: made.Key, result: &result, threads: 1}, s: s, out: t.measurement, output: o, content: made.Content,
+		facts: &engine.Facts{}}
+	if x.dir, err = s.Store.JobDir("past-" + made.Key.Short()); err != nil {
+		return nil, err
+	}
+	defer disk.RemoveAll(x.dir)
+	if x.facts.Rejected, err = s.rejectedOf(made); err != nil {
+		return nil, err
+	}
+	if err = x.fingerprint(ctx); err == nil {
+		err = x.metrics(ctx)
+	}
+	return x.facts, err
 }
 
 func (s *Session) inputFacts(t *trial, into map[string]*engine.Facts) error {
@@ -322,7 +354,7 @@ func (b *build) settleVerdict(n *graph.Node, i int, t *trial, v plan.Verdict) {
 		b.failures = append(b.failures, t.id)
 	} else {
 		b.transition(n, i, done)
-		b.s.setCurrent(n, i, rec.version.ID, rec.version.Key)
+		b.s.setCurrent(n, i, rec)
 	}
 	b.remember(t.id, *rec.version)
 	b.countVerdict(n, t, outcome)
@@ -351,13 +383,21 @@ func (b *build) verdictRecord(n *graph.Node, i int, t *trial, v plan.Verdict) *r
 	rec.unwritten = append(t.unwritten, versionKey(rec.version.ID))
 	b.s.unwritten.add(versionKey(rec.version.ID), *rec.version)
 	if v.State == engine.Fresh {
-		rec.point, rec.shape, rec.outputs, rec.show = true, b.decider.Shape(n), plan.Visible(t.result, t.outputs), isJob(n)
+		rec.point, rec.shape, rec.outputs, rec.show = true, b.pointed(n, i, t.verdict.Unmeasured), plan.Visible(t.result, t.outputs), isJob(n)
 	}
 	if !isJudged(n.Target) {
 		return rec
 	}
-	rec.judgements = []judgement{{t.id, rec.version.ID, b.decider.Shape(n), t.verdict}}
+	rec.judgements = []judgement{{t.id, rec.version.ID, b.decider.Rules(n, i), t.verdict}}
 	return rec
+}
+
+// pointed are the rules to point with: none where something could not be measured, so that it is asked again.
+func (b *build) pointed(n *graph.Node, i int, unmeasured bool) cache.SectionDigest {
+	if unmeasured {
+		return cache.SectionDigest{}
+	}
+	return b.decider.Rules(n, i)
 }
 
 func (b *build) countVerdict(n *graph.Node, t *trial, o Outcome) {

@@ -50,6 +50,7 @@ type measurement struct {
 	facts     []*engine.Facts        // likewise; nil of what is no table and has no rules
 	findings  [][]engine.Finding     // likewise
 	looked    cache.Digest
+	gone      bool                     // something could not be measured, as its bytes are gone
 	puts      []func(*ledger.Tx) error // what to record of it
 	unwritten []any                    // what is at hand until then
 }
@@ -148,6 +149,13 @@ func (x *outputMeasure) passed(rule, text string) {
 	x.found = append(x.found, contract.Measured(x.output, engine.Passed, rule, text, ""))
 }
 
+// isGone says of an error that bytes are gone, and notes it.
+func (x *outputMeasure) isGone(err error) bool {
+	gone := errors.Is(err, cache.ErrMissing)
+	x.out.gone = x.out.gone || gone
+	return gone
+}
+
 // readable says whether the output can be read at all.
 func (x *outputMeasure) readable() bool {
 	return isTable(x.output) && x.facts.Fingerprint != nil && x.facts.Rows >= 0
@@ -162,7 +170,7 @@ func (x *outputMeasure) fingerprint(ctx context.Context) error {
 		return err
 	}
 	tree, err := x.s.Store.GetTree(ctx, x.content.Tree)
-	if errors.Is(err, cache.ErrMissing) {
+	if x.isGone(err) {
 		return nil
 	}
 	if err != nil {
@@ -171,7 +179,7 @@ func (x *outputMeasure) fingerprint(ctx context.Context) error {
 	f, state := fingerprint.Opaque(tree.Files(), tree.Size())
 	if isTable(x.output) {
 		files, err := x.s.tableFiles(ctx, tree)
-		if errors.Is(err, cache.ErrMissing) {
+		if x.isGone(err) {
 			return nil
 		}
 		if err != nil {
@@ -255,9 +263,12 @@ func (x *outputMeasure) metrics(ctx context.Context) error {
 			missing = append(missing, m)
 		}
 	}
-	written, err := x.writtenMetrics(ctx)
-	if err != nil {
-		return err
+	var written map[string]*float64
+	if len(missing) > 0 {
+		var err error
+		if written, err = x.writtenMetrics(ctx); err != nil {
+			return err
+		}
 	}
 	for _, m := range missing {
 		if m.SQL == "" {
@@ -282,20 +293,24 @@ const maxMetrics = 1 << 20
 
 // writtenMetrics reads what the job wrote to $DPB_METRICS: one JSON object of numbers by the names of metrics, or of OUTPUT.METRIC.
 func (x *outputMeasure) writtenMetrics(ctx context.Context) (map[string]*float64, error) {
-	if x.result.Metrics.IsZero() {
+	if x.result.Metrics.IsZero() || !slices.ContainsFunc(x.output.Metrics, func(m *engine.Metric) bool { return m.SQL == "" }) {
 		return nil, nil
 	}
 	r, err := x.s.Store.Open(ctx, x.result.Metrics)
-	if errors.Is(err, cache.ErrMissing) {
+	if x.isGone(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxMetrics))
+	b, err := io.ReadAll(io.LimitReader(r, maxMetrics+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(b) > maxMetrics {
+		x.violated(engine.RuleMetric, "", fmt.Sprintf("what the job wrote to $DPB_METRICS is longer than %d bytes", maxMetrics))
+		return nil, nil
 	}
 	var values map[string]*float64
 	if err := json.Unmarshal(b, &values); err != nil {
@@ -310,6 +325,10 @@ func (x *outputMeasure) writtenMetric(m *engine.Metric, written map[string]*floa
 			x.setMetric(m, v)
 			return
 		}
+	}
+	if x.out.gone {
+		x.violated(engine.RuleMetric, m.Name, errUnmeasured.Error())
+		return
 	}
 	x.violated(engine.RuleMetric, m.Name, "the job did not write it to $DPB_METRICS")
 }
@@ -326,7 +345,7 @@ func (x *outputMeasure) computeMetrics(ctx context.Context, metrics []*engine.Me
 		return nil
 	}
 	tables, err := x.metricTables(ctx, list)
-	if errors.Is(err, cache.ErrMissing) {
+	if x.isGone(err) {
 		return nil
 	}
 	if err != nil {
@@ -440,7 +459,7 @@ func suchAs(samples []string) string {
 // failed makes a finding of what could not be checked, unless this machine is to blame.
 func (x *outputMeasure) failed(ctx context.Context, rule, text string, err error) error {
 	switch {
-	case errors.Is(err, cache.ErrMissing):
+	case x.isGone(err):
 		x.violated(rule, text, errUnmeasured.Error())
 		return nil
 	case ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent):

@@ -4,9 +4,9 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/dpb-build/dpb/engine"
-	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/notify"
 )
 
@@ -48,25 +48,12 @@ func (b *build) cause(f Failure) (notify.Cause, bool) {
 
 // inOrder says whether this build found an action fresh, or it is no more: only then can what was told of it be resolved.
 func (b *build) inOrder(target string) bool {
-	p, err := engine.ParsePattern(target, "")
-	if err != nil {
+	name, partition, _ := strings.Cut(target, "@")
+	label, err := engine.ParseLabel(name, "")
+	n := b.s.Graph.Node(label)
+	if err != nil || n == nil {
 		return true
 	}
-	for _, n := range b.s.Graph.Nodes {
-		if !p.Match(n.Target.Label) {
-			continue
-		}
-		i, ok := indexOf(n, target)
-		return !ok || b.nodes[n.Index].phase != nil && b.nodes[n.Index].phase[i] == done
-	}
-	return true
-}
-
-func indexOf(n *graph.Node, target string) (int, bool) {
-	for i := range n.Set.Len() {
-		if n.Target.Label.At(n.Set.Text(i)) == target {
-			return i, true
-		}
-	}
-	return 0, false
+	i, ok := n.Set.IndexText(partition)
+	return !ok || b.nodes[n.Index].phase != nil && b.nodes[n.Index].phase[i] == done
 }

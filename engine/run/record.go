@@ -74,7 +74,7 @@ func (r *recorder) keep(rec *record) {
 		return
 	}
 	if r.preview {
-		rec.point, rec.show, rec.judgements, rec.retired, rec.tidy = false, false, nil, nil, nil
+		rec.point, rec.show, rec.replace, rec.judgements, rec.retired, rec.tidy = false, false, false, nil, nil, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -216,22 +216,26 @@ func (b *build) keepJudgements(list []judgement) {
 	b.recorder.keep(&record{judgements: list})
 }
 
-// where says which commit the checkout stands at, asked for once a build and only if something is recorded.
+// where is asked for once a build and only if something is recorded.
 func (r *recorder) where() engine.Provenance {
-	r.provenance.Do(func() {
-		git := func(args ...string) (string, error) {
-			out, err := exec.Command("git", append([]string{"-C", r.s.Root}, args...)...).Output()
-			return strings.TrimSpace(string(out)), err
-		}
-		r.origin.User, r.origin.Host = userAndHost()
-		commit, err := git("rev-parse", "HEAD")
-		if err != nil {
-			return // no repository, no commit, or no git
-		}
-		changes, err := git("status", "--porcelain", "--untracked-files=normal", "--", ".")
-		r.origin.Commit, r.origin.Dirty = commit, err != nil || changes != ""
-	})
+	r.provenance.Do(func() { r.origin = r.s.where() })
 	return r.origin
+}
+
+// where says which commit the checkout stands at, and who works there.
+func (s *Session) where() (p engine.Provenance) {
+	git := func(args ...string) (string, error) {
+		out, err := exec.Command("git", append([]string{"-C", s.Root}, args...)...).Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	p.User, p.Host = userAndHost()
+	commit, err := git("rev-parse", "HEAD")
+	if err != nil {
+		return p // no repository, no commit, or no git
+	}
+	changes, err := git("status", "--porcelain", "--untracked-files=normal", "--", ".")
+	p.Commit, p.Dirty = commit, err != nil || changes != ""
+	return p
 }
 
 // show makes dpb-out hold the version's visible trees.
@@ -262,12 +266,12 @@ func (b *build) made(n *graph.Node, r jobResult) *record {
 // upToDate is what a fresh action without a job has to record: nothing if the pointer and dpb-out are as they should be.
 func (b *build) upToDate(n *graph.Node, i int) (*record, error) {
 	id, current := n.Base+graph.ActionID(i), b.s.Current(n, i)
-	rec := &record{id: id, show: isJob(n), shape: b.decider.Shape(n)}
 	p, decided := b.decider.Pending(id)
+	rec := &record{id: id, show: isJob(n), shape: b.pointed(n, i, p.Unmeasured)}
 	if decided && p.Result != nil { // else the pointer itself told so
 		rec.version, rec.outputs = b.s.versionOf(n, i, p.Result.Key, p.Outputs), plan.Visible(p.Result, p.Outputs)
 		rec.version.Created = time.Now()
-		rec.restored, rec.point = rec.version.ID != current, rec.version.ID != current || !b.s.fits(n, i)
+		rec.restored, rec.point = rec.version.ID != current, rec.version.ID != current || b.s.currentRules(n, i) != rec.shape
 	}
 	if !rec.point && (!isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current)) {
 		return nil, nil

@@ -42,9 +42,10 @@ type Session struct {
 	shapes  []shape          // by node
 	retired []ledger.Current // pointers at partitions and targets that are no more
 
-	mu      sync.Mutex
-	recipes map[*graph.Node]*recipe
-	judged  []judgement // not recorded yet
+	mu           sync.Mutex
+	recipes      map[*graph.Node]*recipe
+	judged       []judgement                            // not recorded yet
+	declarations map[cache.SectionDigest]*engine.Target // as they were, by the target section of a key
 
 	unwritten unwritten
 }
@@ -53,7 +54,7 @@ type Session struct {
 type pointers struct {
 	version []engine.VersionID
 	key     []cache.ActionKey
-	fits    []bool // it was accepted under the rules as they are now
+	rules   []cache.SectionDigest // that it was accepted under
 }
 
 // StoreDir is where a workspace keeps its store.
@@ -78,7 +79,7 @@ func EnvironmentOf(root string) (string, error) {
 
 // Open opens the store of a workspace. A session that only reads works without a store, and then knows of no result.
 func Open(c Config) (*Session, error) {
-	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}}
+	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}, declarations: map[cache.SectionDigest]*engine.Target{}}
 	var err error
 	if s.Environment, err = EnvironmentOf(c.Root); err != nil {
 		return nil, err
@@ -157,7 +158,7 @@ func (s *Session) seed(d *plan.Decider) error {
 		}
 		p := &s.current[n.Index]
 		p.prepare(n)
-		p.version[i], p.key[i], p.fits[i] = c.Version, c.Key, c.Shape == d.Shape(n)
+		p.version[i], p.key[i], p.rules[i] = c.Version, c.Key, c.Shape
 		d.Seed(n, i, c.Key, c.Shape, c.Outputs)
 		return nil
 	})
@@ -167,21 +168,23 @@ func (p *pointers) prepare(n *graph.Node) {
 	if p.version == nil {
 		p.version = make([]engine.VersionID, n.Set.Len())
 		p.key = make([]cache.ActionKey, n.Set.Len())
-		p.fits = make([]bool, n.Set.Len())
+		p.rules = make([]cache.SectionDigest, n.Set.Len())
 	}
 }
 
 // setCurrent notes the version that current is about to name.
-func (s *Session) setCurrent(n *graph.Node, i int, id engine.VersionID, key cache.ActionKey) {
+func (s *Session) setCurrent(n *graph.Node, i int, r *record) {
 	p := &s.current[n.Index]
 	p.prepare(n)
-	p.version[i], p.key[i], p.fits[i] = id, key, true
+	p.version[i], p.key[i], p.rules[i] = r.version.ID, r.version.Key, r.shape
 }
 
-// fits says whether the version that current names was accepted under the rules as they are now.
-func (s *Session) fits(n *graph.Node, i int) bool {
-	p := s.current[n.Index]
-	return p.fits != nil && p.fits[i]
+// currentRules are those that the version that current names was accepted under.
+func (s *Session) currentRules(n *graph.Node, i int) cache.SectionDigest {
+	if p := s.current[n.Index]; p.rules != nil {
+		return p.rules[i]
+	}
+	return cache.SectionDigest{}
 }
 
 // next finds a partition by its text. Pointers come in order, so it is mostly the one after the last.

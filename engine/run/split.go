@@ -23,22 +23,29 @@ const quarantineFile = "quarantine.parquet"
 // maxSamples bounds how many rejected rows of a rule are kept with a split's record.
 const maxSamples = 3
 
-// split moves the rows that reject rules name aside, unless that was done before. A rule that can't be evaluated rejects nothing and holds the version.
+// split moves the rows that reject rules name aside, unless that was done before. Rules that can't be applied reject nothing and hold the version.
 func (x *outputMeasure) split(ctx context.Context) (engine.Split, error) {
 	id := x.content.SplitID(duckdb.Version())
-	if known, ok, err := x.s.split(id); err != nil || ok {
-		return known, err
+	split, ok, err := x.s.split(id)
+	if err != nil {
+		return split, err
 	}
-	split, err := x.makeSplit(ctx)
-	switch {
-	case err == nil:
-		x.record(splitKey(id), *split, func(tx *ledger.Tx) error { return tx.PutSplit(id, *split) })
-		return *split, nil
-	case duckdb.Problems(err) == nil:
-		return engine.Split{}, err
+	if !ok {
+		made, err := x.makeSplit(ctx)
+		switch {
+		case err == nil:
+			split = *made
+		case ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent):
+			return split, err
+		default:
+			split = engine.Split{Visible: x.content.Tree, Problem: oneLine(err)}
+		}
+		x.record(splitKey(id), split, func(tx *ledger.Tx) error { return tx.PutSplit(id, split) })
 	}
-	x.violated(engine.RuleRejected, "", oneLine(err))
-	return engine.Split{Visible: x.content.Tree}, nil
+	if split.Problem != "" {
+		x.violated(engine.RuleRejected, "", split.Problem)
+	}
+	return split, nil
 }
 
 // splitting is the split of one output under way.

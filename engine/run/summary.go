@@ -56,6 +56,7 @@ func (b *build) blockedBy() map[graph.ActionID]int {
 func (b *build) failure(id graph.ActionID, waiting int) Failure {
 	n, i := b.s.Graph.Action(id)
 	f := Failure{Label: n.Target.Label, Partition: n.Set.Text(i), State: b.decider.State(n, i), Owner: b.s.Graph.Workspace.OwnerText(n.Target.Owner), Blocked: waiting}
+	f.Preview = b.opts.preview
 	o := b.broken[id]
 	f.Reason, f.Log, f.Local = o.Failure, o.Log, o.Local
 	switch f.State {

@@ -77,22 +77,28 @@ const big, huge = 0.1, 0.5
 // facts is a table of what changed: name, old, new, change and relative change.
 func (p printer) facts(facts []compare.FactChange, width int) []string {
 	var rows [][]string
-	unchanged := 0
+	unchanged, finer := 0, 0
 	for _, f := range facts {
-		if !f.Changed && !p.verbose {
+		switch {
+		case p.verbose, f.Changed && !isFine(f):
+			rows = append(rows, p.fact(f))
+		case f.Changed:
+			finer++
+		default:
 			unchanged++
-			continue
 		}
-		rows = append(rows, p.fact(f))
 	}
 	if len(facts) == 0 {
 		return nil
 	}
-	if rows == nil {
+	if rows == nil && finer == 0 {
 		return []string{fmt.Sprintf("no fact of %s changed", Count(int64(len(facts))))}
 	}
 	lines := right(append([][]string{{"", p.faint.Sprint("old"), p.faint.Sprint("new"), p.faint.Sprint("change"), ""}}, rows...), width)
-	if unchanged > 0 {
+	switch {
+	case finer > 0:
+		lines = append(lines, p.faint.Sprintf("  (%s unchanged; --all shows %s more that changed)", Count(int64(unchanged)), Count(int64(finer))))
+	case unchanged > 0:
 		lines = append(lines, p.faint.Sprintf("  (%s unchanged)", Count(int64(unchanged))))
 	}
 	if most := p.most(facts); most != "" && len(rows) > namedMost {
@@ -100,6 +106,14 @@ func (p printer) facts(facts []compare.FactChange, width int) []string {
 	}
 	return lines
 }
+
+// isFine says of a fact that it tells little beside others of its column: a quantile that is not the median.
+func isFine(f compare.FactChange) bool {
+	return strings.Contains(f.Name, ".quantile(") && !strings.HasSuffix(f.Name, ".quantile(0.5)")
+}
+
+// isRare says of a value that it is among the most frequent ones only because no value is frequent.
+func isRare(f engine.Frequent) bool { return f.Rows < 10 }
 
 func (p printer) fact(f compare.FactChange) []string {
 	row := []string{clean(f.Name), "", "", "", ""}
@@ -279,6 +293,9 @@ func (p printer) top(changes []compare.TopChange, width int) []string {
 	add := func(title, column string, list []engine.Frequent) {
 		var parts []string
 		for _, f := range list {
+			if isRare(f) && !p.verbose {
+				continue
+			}
 			parts = append(parts, fmt.Sprintf("%s (%s)", strconv.Quote(cut(clean(f.Value), width/3)), plural(int(f.Rows), "row")))
 		}
 		if parts != nil {

@@ -313,8 +313,8 @@ func (p printer) resolution(c cause) (lines []string) {
 		}
 	}
 	lines = append(lines, inspect)
-	if c.Findings == nil {
-		return lines // what can't be judged can't be accepted
+	if c.Findings == nil || c.Preview {
+		return lines // what can't be judged, or was not recorded, can't be accepted
 	}
 	return append(lines, fmt.Sprintf("  fix it upstream and build again, or %s: dpb accept %s --reason \"...\"", accept, name))
 }
