@@ -107,12 +107,9 @@ func (a *app) heldVersions(ctx context.Context, s *run.Session, arg string) erro
 }
 
 func (a *app) acceptInput(ctx context.Context, s *run.Session, arg string, f acceptFlags) error {
-	sel, err := a.selectTarget(s.Graph, arg)
+	sel, err := a.selectOne(s.Graph, arg)
 	if err != nil {
 		return err
-	}
-	if len(sel.Partitions) != 1 {
-		return usagef("%s means %s; name one", arg, plural(len(sel.Partitions), "partition"))
 	}
 	d, err := s.Status(ctx, []graph.Selected{sel})
 	if err != nil {
@@ -212,12 +209,9 @@ func (a *app) revoke(ctx context.Context, s *run.Session, arg string, f acceptFl
 		}
 		name, version = v.Label.At(v.Partition), v.ID
 	}
-	sel, err := a.selectTarget(s.Graph, name)
+	sel, err := a.selectOne(s.Graph, name)
 	if err != nil {
 		return err
-	}
-	if len(sel.Partitions) != 1 {
-		return usagef("%s means %s; name one", name, plural(len(sel.Partitions), "partition"))
 	}
 	list, err := s.Revoke(ctx, sel.Node, sel.Partitions[0], version, f.input, f.reason)
 	if err != nil {

@@ -351,6 +351,15 @@ func (a *app) selectTarget(g *graph.Graph, arg string) (graph.Selected, error) {
 	return selected[0], nil
 }
 
+// selectOne finds the one target and the one partition that an argument names.
+func (a *app) selectOne(g *graph.Graph, arg string) (graph.Selected, error) {
+	sel, err := a.selectTarget(g, arg)
+	if err == nil && len(sel.Partitions) != 1 {
+		err = usagef("%s means %s; name one, such as %s", arg, plural(len(sel.Partitions), "partition"), newest(sel))
+	}
+	return sel, err
+}
+
 // completeLabels completes labels for shells.
 func (a *app) completeLabels(_ *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
 	ws, _, _, err := a.loadWorkspace()

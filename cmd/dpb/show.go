@@ -122,12 +122,9 @@ func (a *app) findVersion(s *run.Session, arg string) (engine.Version, error) {
 	if name == "" {
 		return versionByID(s, arg, prefix, engine.Label{}, "")
 	}
-	sel, err := a.selectTarget(s.Graph, name)
+	sel, err := a.selectOne(s.Graph, name)
 	if err != nil {
 		return engine.Version{}, err
-	}
-	if len(sel.Partitions) != 1 {
-		return engine.Version{}, usagef("%s means %s; name one, such as %s", name, plural(len(sel.Partitions), "partition"), newest(sel))
 	}
 	label, partition := sel.Node.Target.Label, sel.Node.Set.Text(sel.Partitions[0])
 	if prefix != "" {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -180,21 +179,13 @@ func (s *Session) inputOf(v engine.Version, input string) (out []engine.InputPar
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range r.Parts {
-		if p.Name != "input "+input {
-			continue
-		}
-		entries, err := s.Ledger.Section(p.Digest)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			if partition, ok := strings.CutPrefix(e.Name, "@"); ok && len(e.Value) == len(cache.TreeDigest{}) {
-				out = append(out, engine.InputPart{Partition: partition, Tree: cache.TreeDigest([]byte(e.Value))})
-			}
+	entries, err := s.inputEntries(&r, input)
+	for _, e := range entries {
+		if part, ok := enters(e); ok {
+			out = append(out, part)
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 // lastAccepted is the newest of the versions that one replaced, one after the other, that no rule holds any more. Zero: there is none.

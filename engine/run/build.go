@@ -337,10 +337,7 @@ func (b *build) wait(n *graph.Node, i int) bool {
 // waitForPrior makes the action wait for one more verdict if a rule on an input compares with partitions that are not judged yet.
 func (b *build) waitForPrior(n *graph.Node, i int) bool {
 	for k, in := range n.Target.Inputs {
-		want := 0
-		for _, x := range in.Expects {
-			want = max(want, x.Prior)
-		}
+		want := maxPrior(in.Expects)
 		if n.Edges[k] == nil || want == 0 {
 			continue
 		}

@@ -265,14 +265,11 @@ func (s *Session) judgeInput(d *plan.Decider, n *graph.Node, input, i int, b *pl
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	var known []*engine.Facts
-	for _, x := range in.Expects {
-		if more := x.Prior - len(known); x.UsesRoot("prior") && more > 0 {
-			if known, j.Prior, err = s.priorOfInput(e, i, x.Prior); err != nil {
-				return nil, false, err
-			}
-		}
+	known, read, err := s.priorOfInput(e, i, maxPrior(in.Expects))
+	if err != nil {
+		return nil, false, err
 	}
+	j.Prior = read
 	j.Findings, err = contract.Input(in, self, func(x *engine.Expect) (engine.Scope, error) {
 		scope := engine.Scope{Self: self, Parts: parts, Prior: known[:min(len(known), x.Prior)], Interval: intervalOf(n, i)}
 		if x.UsesRoot("replaced") {

@@ -15,13 +15,18 @@ import (
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
-// factsOf looks up what was measured of an output; nil if it was not. What is known of metrics and rejects is taken along.
+// factsOf looks up what was measured of an output; nil if it was not.
 func (s *Session) factsOf(m plan.Made) (*engine.Facts, error) {
 	f, ok, err := s.known(m.Content)
 	if err != nil || !ok {
 		return nil, err
 	}
-	facts := &engine.Facts{Fingerprint: &f.Fingerprint}
+	return s.factsBy(m, &f.Fingerprint)
+}
+
+// factsBy adds what is known of metrics and rejects to a fingerprint.
+func (s *Session) factsBy(m plan.Made, f *engine.Fingerprint) (facts *engine.Facts, err error) {
+	facts = &engine.Facts{Fingerprint: f}
 	if facts.Metrics, err = s.metricsOf(m); err != nil {
 		return nil, err
 	}
@@ -110,14 +115,14 @@ func (s *Session) merge(made []plan.Made) (*engine.Facts, []*engine.Facts, bool,
 	parts := make([]*engine.Facts, len(made))
 	states := make([]fingerprint.State, len(made))
 	for k, m := range made {
-		var err error
-		if parts[k], err = s.factsOf(m); err != nil || parts[k] == nil {
+		f, ok, err := s.known(m.Content)
+		if err != nil || !ok {
 			return nil, nil, false, err
 		}
-		if len(made) == 1 {
-			return parts[k], parts, true, nil
+		if parts[k], err = s.factsBy(m, &f.Fingerprint); err != nil || len(made) == 1 {
+			return parts[k], parts, err == nil, err
 		}
-		if states[k], err = s.mergeable(m); err != nil {
+		if states[k], err = s.state(m.FingerprintID(), f); err != nil {
 			return nil, nil, false, err
 		}
 	}
@@ -126,15 +131,6 @@ func (s *Session) merge(made []plan.Made) (*engine.Facts, []*engine.Facts, bool,
 		return nil, nil, false, err
 	}
 	return &engine.Facts{Fingerprint: merged, Rejected: sumRejected(parts)}, parts, true, nil
-}
-
-// mergeable is the state of a content's fingerprint.
-func (s *Session) mergeable(m plan.Made) (fingerprint.State, error) {
-	f, _, err := s.known(m.Content)
-	if err != nil {
-		return nil, err
-	}
-	return s.state(m.FingerprintID(), f)
 }
 
 // known finds the fingerprint of a content. That of what is no table follows from its tree.
@@ -282,20 +278,30 @@ func (s *Session) replacedInput(e *graph.Edge, id engine.VersionID) (*engine.Fac
 	if err != nil {
 		return nil, err
 	}
-	output := e.From.Target.Outputs[plan.OutputIndex(e)]
-	var made []plan.Made
-	for _, p := range r.Parts {
-		if p.Name != "input "+e.Input.Name {
-			continue
-		}
-		entries, err := s.Ledger.Section(p.Digest)
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, contents(entries, output, e.From.Target)...)
+	entries, err := s.inputEntries(&r, e.Input.Name)
+	if err != nil {
+		return nil, err
 	}
-	facts, _, _, err := s.merge(made)
+	facts, _, _, err := s.merge(contents(entries, e.From.Target.Outputs[plan.OutputIndex(e)], e.From.Target))
 	return facts, err
+}
+
+// inputEntries are those of an input's section in the key of a result; none if it has no such input.
+func (s *Session) inputEntries(r *engine.Result, input string) ([]engine.Entry, error) {
+	k := slices.IndexFunc(r.Parts, func(p engine.Part) bool { return p.Name == "input "+input })
+	if k < 0 {
+		return nil, nil
+	}
+	return s.Ledger.Section(r.Parts[k].Digest)
+}
+
+// enters reads the partition and tree of an entry, if it is one of those.
+func enters(e engine.Entry) (engine.InputPart, bool) {
+	partition, ok := strings.CutPrefix(e.Name, "@")
+	if !ok || len(e.Value) != len(cache.TreeDigest{}) {
+		return engine.InputPart{}, false
+	}
+	return engine.InputPart{Partition: partition, Tree: cache.TreeDigest([]byte(e.Value))}, true
 }
 
 // contents reads the partitions and trees of an input from its section of a key, with the columns that it was read by.
@@ -307,11 +313,11 @@ func contents(entries []engine.Entry, o *engine.Output, from *engine.Target) (ou
 			c.Type, c.NotNull = strings.CutSuffix(c.Type, " NOT NULL")
 			columns = append(columns, c)
 		}
-		partition, ok := strings.CutPrefix(entry.Name, "@")
-		if !ok || len(entry.Value) != len(cache.TreeDigest{}) {
+		part, ok := enters(entry)
+		if !ok {
 			continue
 		}
-		c := engine.Content{Output: o, Tree: cache.TreeDigest([]byte(entry.Value)), Columns: from.ReaderColumns(o, columns), Partition: partition}
+		c := engine.Content{Output: o, Tree: part.Tree, Columns: from.ReaderColumns(o, columns), Partition: part.Partition}
 		out = append(out, plan.Made{Content: c, Raw: c.Tree})
 	}
 	return out

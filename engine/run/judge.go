@@ -30,7 +30,7 @@ type trial struct {
 
 // comparedSame says whether a judgement that holds an action would be made of the same versions and tables again.
 func (b *build) comparedSame(n *graph.Node, i int, j *engine.Judgement) bool {
-	prior, _, wait := b.priors(n, i, maxPrior(n.Target))
+	prior, _, wait := b.priors(n, i, maxPriorOf(n.Target))
 	p, _ := b.decider.Pending(n.Base + graph.ActionID(i))
 	current := b.s.Current(n, i)
 	if own := b.s.versionOf(n, i, p.Result.Key, p.Outputs).ID; current == own {
@@ -42,11 +42,17 @@ func (b *build) comparedSame(n *graph.Node, i int, j *engine.Judgement) bool {
 	return !wait && !j.Unmeasured && now.SameReads(j)
 }
 
-func maxPrior(t *engine.Target) (want int) {
+// maxPrior is how many earlier versions rules want.
+func maxPrior(expects []*engine.Expect) (want int) {
+	for _, x := range expects {
+		want = max(want, x.Prior)
+	}
+	return want
+}
+
+func maxPriorOf(t *engine.Target) (want int) {
 	for _, o := range t.Outputs {
-		for _, x := range o.Expects {
-			want = max(want, x.Prior)
-		}
+		want = max(want, maxPrior(o.Expects))
 	}
 	return want
 }
@@ -162,7 +168,7 @@ func (b *build) measuredOne(ctx context.Context, t *trial) {
 // seekVerdict judges an action, or lets it wait for one that has to be judged before. Who waits gives its place away.
 func (b *build) seekVerdict(ctx context.Context, t *trial) {
 	n, i := b.s.Graph.Action(t.id)
-	prior, waitFor, wait := b.priors(n, i, maxPrior(n.Target))
+	prior, waitFor, wait := b.priors(n, i, maxPriorOf(n.Target))
 	if wait {
 		b.giveBack(t.id)
 		b.waiters[waitFor] = append(b.waiters[waitFor], func() { b.verdicts = append(b.verdicts, t) })
