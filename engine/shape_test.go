@@ -424,3 +424,23 @@ func TestPinnedShapes(t *testing.T) {
 		t.Errorf("shapes are not what they were.\n got:\n%s\nwant:\n%s", b.String(), want)
 	}
 }
+
+// TestRulesSeeBeyond: what is rejected, and metrics that are no function of the content, may change while the content does not.
+func TestRulesSeeBeyond(t *testing.T) {
+	metrics := [][]*Metric{{{Name: "rate", SQL: "avg(x)"}, {Name: "lost", SQL: "SELECT count(*) FROM raw"}, {Name: "auc"}}}
+	for use, want := range map[string]bool{"rows": false, "column.x.nulls": false, "metric.rate": false, "parts.metric.rate": false, "metric.lost": true,
+		"prior.metric.auc": true, "parts.metric": true, "metric.*": true, "rejected.bad.rows": true, "replaced.rejected.bad.share": true} {
+		x := &Expect{Uses: []Use{{Path: []string{"files"}}, {Path: strings.Split(use, ".")}}}
+		on := &Target{Inputs: []*Input{{Name: "in", Expects: []*Expect{x}}}}
+		if got := on.RulesSeeBeyond(metrics); got != want {
+			t.Errorf("%s on an input: %v", use, got)
+		}
+		if got := (&Target{Outputs: []*Output{{Expects: []*Expect{x}}}}).RulesSeeBeyond(metrics); got {
+			t.Errorf("%s of the output itself: %v", use, got)
+		}
+		of := &Expect{Uses: []Use{{Path: append([]string{"input", "in"}, strings.Split(use, ".")...)}}}
+		if got := (&Target{Outputs: []*Output{{Expects: []*Expect{of}}}}).RulesSeeBeyond(metrics); got != want {
+			t.Errorf("input.in.%s on an output: %v", use, got)
+		}
+	}
+}

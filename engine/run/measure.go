@@ -57,6 +57,9 @@ type measurement struct {
 
 // measure splits, measures and looks up what a result holds. What was done before is found in the ledger.
 func (s *Session) measure(ctx context.Context, m *measuring) (out *measurement, err error) {
+	if t := m.node.Target; !isJudged(t) && !slices.ContainsFunc(t.Outputs, isTable) {
+		return unmeasurable(m), nil
+	}
 	for _, snapshot := range m.sources {
 		if err := s.files.Ingest(ctx, s.Store, snapshot); err != nil {
 			return nil, err
@@ -86,6 +89,17 @@ func (s *Session) measure(ctx context.Context, m *measuring) (out *measurement, 
 		out.facts, out.findings = append(out.facts, x.facts), append(out.findings, x.found)
 	}
 	return out, nil
+}
+
+// unmeasurable is the measurement of files that nobody has rules for: what a consumer may ask of them follows from their trees.
+func unmeasurable(m *measuring) *measurement {
+	out := &measurement{}
+	for _, o := range m.node.Target.Outputs {
+		tree := outputOf(m.result, o.Name).Tree
+		out.outputs = append(out.outputs, engine.VersionOutput{Name: o.Name, Raw: tree, Visible: tree})
+		out.facts, out.findings = append(out.facts, &engine.Facts{}), append(out.findings, nil)
+	}
+	return out
 }
 
 // lookedUp identifies the tables that references look up; zero if there are none.
