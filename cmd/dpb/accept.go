@@ -200,20 +200,20 @@ func (a *app) listAccepted(s *run.Session) error {
 }
 
 func (a *app) revoke(ctx context.Context, s *run.Session, arg string, f acceptFlags) error {
-	name, _, hasVersion := strings.Cut(arg, "#")
-	var version engine.VersionID
-	if hasVersion {
-		v, err := a.findVersion(s, arg)
+	var v engine.Version
+	if strings.Contains(arg, "#") {
+		var err error
+		if v, err = a.findVersion(s, arg); err != nil {
+			return err
+		}
+	} else {
+		sel, err := a.selectOne(s.Graph, arg)
 		if err != nil {
 			return err
 		}
-		name, version = v.Label.At(v.Partition), v.ID
+		v.Label, v.Partition = sel.Node.Target.Label, sel.Node.Set.Text(sel.Partitions[0])
 	}
-	sel, err := a.selectOne(s.Graph, name)
-	if err != nil {
-		return err
-	}
-	list, err := s.Revoke(ctx, sel.Node, sel.Partitions[0], version, f.input, f.reason)
+	list, err := s.Revoke(ctx, v.Label, v.Partition, v.ID, f.input, f.reason)
 	if err != nil {
 		return err
 	}

@@ -93,9 +93,8 @@ type Revoked struct {
 }
 
 // Revoke takes back what was accepted of an action: of one version, of one input, or, without either, whatever stands. Current goes back to the version before.
-func (s *Session) Revoke(ctx context.Context, n *graph.Node, i int, version engine.VersionID, input, reason string) ([]Revoked, error) {
-	ws := s.Graph.Workspace.Name
-	list, err := s.Ledger.Acceptances(ws, s.Environment, n.Target.Label, n.Set.Text(i))
+func (s *Session) Revoke(ctx context.Context, label engine.Label, partition string, version engine.VersionID, input, reason string) ([]Revoked, error) {
+	list, err := s.Ledger.Acceptances(s.Graph.Workspace.Name, s.Environment, label, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +107,18 @@ func (s *Session) Revoke(ctx context.Context, n *graph.Node, i int, version engi
 		if a, err = s.accept(ctx, a); err != nil {
 			return out, err
 		}
-		r, err := s.goBack(ctx, n, i, a)
-		if err != nil {
-			return out, err
+		r := Revoked{Acceptance: a}
+		if n := s.Graph.Node(label); n != nil {
+			if i, ok := n.Set.IndexText(partition); ok { // else current names nothing there any more
+				if r, err = s.goBack(ctx, n, i, a); err != nil {
+					return out, err
+				}
+			}
 		}
 		out = append(out, r)
 	}
 	if out == nil {
-		return nil, fmt.Errorf("nothing of %s is accepted here: %w", n.Target.Label.At(n.Set.Text(i)), ErrNothingHeld)
+		return nil, fmt.Errorf("nothing of %s is accepted here: %w", label.At(partition), ErrNothingHeld)
 	}
 	return out, nil
 }
