@@ -9,9 +9,9 @@ import (
 )
 
 // Shape identifies the rules on a target: all but the key that decides what becomes of a result. An action is fresh while key and shape are those that
-// current was judged by. Messages and owners are no part of it. metrics lists, by input, what the producer of each input declares, and lookups the columns that references
+// current was judged by. Messages and owners are no part of it. producers lists, by input, the outputs that inputs come from, nil of files, and lookups the columns that references
 // look values up in; engine is the SQL engine's version.
-func (t *Target) Shape(metrics [][]*Metric, lookups []Column, engine string) cache.SectionDigest {
+func (t *Target) Shape(producers []*Output, lookups []Column, engine string) cache.SectionDigest {
 	var s Section
 	s.Add("fingerprint", FingerprintSchema)
 	usesEngine := false
@@ -30,7 +30,12 @@ func (t *Target) Shape(metrics [][]*Metric, lookups []Column, engine string) cac
 		for _, c := range in.Columns {
 			s.Add("column "+c.Name, c.spell())
 		}
-		describeMetrics(&s, metrics[k])
+		if from := producers[k]; from != nil {
+			describeMetrics(&s, from.Metrics)
+			for _, c := range from.Columns {
+				s.Add("producer's column "+c.Name, c.spell())
+			}
+		}
 		describeExpects(&s, in.Expects)
 	}
 	if usesEngine {
@@ -189,11 +194,17 @@ func ContentOf(outputs []VersionOutput) cache.Digest {
 }
 
 // RulesSeeBeyond says whether rules name what follows from more than the content of inputs: what was rejected of them, and metrics that read inputs or that a job
-// wrote. metrics lists, by input, what the producers declare.
-func (t *Target) RulesSeeBeyond(metrics [][]*Metric) bool {
-	for k, in := range t.Inputs {
+// wrote. producers lists, by input, the outputs that inputs come from.
+func (t *Target) RulesSeeBeyond(producers []*Output) bool {
+	var all []*Metric
+	for _, from := range producers {
+		if from != nil {
+			all = append(all, from.Metrics...)
+		}
+	}
+	for _, in := range t.Inputs {
 		for _, x := range in.Expects {
-			if slices.ContainsFunc(x.Uses, func(u Use) bool { return seesBeyond(u.Path, metrics[k]) }) {
+			if slices.ContainsFunc(x.Uses, func(u Use) bool { return seesBeyond(u.Path, all) }) {
 				return true
 			}
 		}
@@ -201,7 +212,7 @@ func (t *Target) RulesSeeBeyond(metrics [][]*Metric) bool {
 	return slices.ContainsFunc(t.Outputs, func(o *Output) bool {
 		return slices.ContainsFunc(o.Expects, func(x *Expect) bool {
 			return slices.ContainsFunc(x.Uses, func(u Use) bool {
-				return u.Path[0] == "input" && len(u.Path) > 1 && seesBeyond(u.Path[2:], slices.Concat(metrics...))
+				return u.Path[0] == "input" && len(u.Path) > 1 && seesBeyond(u.Path[2:], all)
 			})
 		})
 	})

@@ -74,7 +74,7 @@ const engineVersion = "v1.5.6"
 
 // shapeOf is the shape of a target whose inputs all have the metric.
 func shapeOf(t *Target, metrics ...*Metric) cache.SectionDigest {
-	return t.Shape(slices.Repeat([][]*Metric{metrics}, len(t.Inputs)), nil, engineVersion)
+	return t.Shape(slices.Repeat([]*Output{{Metrics: metrics}}, len(t.Inputs)), nil, engineVersion)
 }
 
 func TestEveryFieldIsInTheShapeOrExempt(t *testing.T) {
@@ -427,19 +427,19 @@ func TestPinnedShapes(t *testing.T) {
 
 // TestRulesSeeBeyond: what is rejected, and metrics that are no function of the content, may change while the content does not.
 func TestRulesSeeBeyond(t *testing.T) {
-	metrics := [][]*Metric{{{Name: "rate", SQL: "avg(x)"}, {Name: "lost", SQL: "SELECT count(*) FROM raw"}, {Name: "auc"}}}
+	producers := []*Output{{Metrics: []*Metric{{Name: "rate", SQL: "avg(x)"}, {Name: "lost", SQL: "SELECT count(*) FROM raw"}, {Name: "auc"}}}}
 	for use, want := range map[string]bool{"rows": false, "column.x.nulls": false, "metric.rate": false, "parts.metric.rate": false, "metric.lost": true,
 		"prior.metric.auc": true, "parts.metric": true, "metric.*": true, "rejected.bad.rows": true, "replaced.rejected.bad.share": true} {
 		x := &Expect{Uses: []Use{{Path: []string{"files"}}, {Path: strings.Split(use, ".")}}}
 		on := &Target{Inputs: []*Input{{Name: "in", Expects: []*Expect{x}}}}
-		if got := on.RulesSeeBeyond(metrics); got != want {
+		if got := on.RulesSeeBeyond(producers); got != want {
 			t.Errorf("%s on an input: %v", use, got)
 		}
-		if got := (&Target{Outputs: []*Output{{Expects: []*Expect{x}}}}).RulesSeeBeyond(metrics); got {
+		if got := (&Target{Outputs: []*Output{{Expects: []*Expect{x}}}}).RulesSeeBeyond(producers); got {
 			t.Errorf("%s of the output itself: %v", use, got)
 		}
 		of := &Expect{Uses: []Use{{Path: append([]string{"input", "in"}, strings.Split(use, ".")...)}}}
-		if got := (&Target{Outputs: []*Output{{Expects: []*Expect{of}}}}).RulesSeeBeyond(metrics); got != want {
+		if got := (&Target{Outputs: []*Output{{Expects: []*Expect{of}}}}).RulesSeeBeyond(producers); got != want {
 			t.Errorf("input.in.%s on an output: %v", use, got)
 		}
 	}

@@ -54,15 +54,15 @@ func (g *Graph) Action(id ActionID) (*Node, int) {
 	return g.Nodes[k], int(id - g.Nodes[k].Base)
 }
 
-// ProducerMetrics lists, by input, the metrics that are declared where it comes from.
-func (n *Node) ProducerMetrics() [][]*engine.Metric {
-	metrics := make([][]*engine.Metric, len(n.Edges))
+// InputOutputs lists, by input, the output that it comes from; nil of globs of files.
+func (n *Node) InputOutputs() []*engine.Output {
+	out := make([]*engine.Output, len(n.Edges))
 	for k, e := range n.Edges {
 		if e != nil {
-			metrics[k] = e.Output.Metrics
+			out[k] = e.Output
 		}
 	}
-	return metrics
+	return out
 }
 
 // ReadsItself says whether a target reads its own earlier partitions.

@@ -114,7 +114,7 @@ func (d *Decider) Prepare(n *graph.Node) {
 	if slices.ContainsFunc(n.Target.Outputs, func(o *engine.Output) bool { return o.Rejects != nil }) {
 		s.raw, s.aside = make([]cache.TreeDigest, size*s.outputs), make([]cache.TreeDigest, size*s.outputs)
 	}
-	s.shape, s.beyond = d.court.Shape(n), n.Target.RulesSeeBeyond(n.ProducerMetrics())
+	s.shape, s.beyond = d.court.Shape(n), n.Target.RulesSeeBeyond(n.InputOutputs())
 }
 
 // Prepared says whether there is room for a node's actions: whether they take part.

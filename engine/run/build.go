@@ -407,6 +407,14 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	id := n.Base + graph.ActionID(i)
 	b.keepJudgements(b.s.newlyJudged())
 	p, _ := b.decider.Pending(id)
+	if b.owed[id] && (d.state == engine.Fresh || d.state == engine.Held) {
+		if !isJob(n) { // its bytes are in the checkout, and are split again
+			delete(b.owed, id)
+			b.known[id] = b.observed(n, i)
+		}
+		b.enqueue(n, i)
+		return
+	}
 	switch {
 	case d.err != nil:
 		b.transition(n, i, failed)
@@ -414,6 +422,7 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	case d.state == engine.Held && (!p.Again || b.comparedSame(n, i, p.Judgement)):
 		b.transition(n, i, held)
 		b.failures = append(b.failures, id)
+		b.keepShown(n, i)
 	case d.known != nil && !b.tries(id):
 		b.known[id] = d.known
 		b.enqueue(n, i)
@@ -427,13 +436,26 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	case d.state == engine.Refused, p.Input != nil:
 		b.transition(n, i, refused)
 		b.failures = append(b.failures, id)
+		b.keepShown(n, i)
 	case d.state == engine.Stale, d.state == engine.Failed:
 		b.settleStale(n, i)
 	default:
 		b.transition(n, i, blocked)
+		b.keepShown(n, i)
 		if b.decider.Cause(n, i) == id {
 			b.failures = append(b.failures, id)
 		}
+	}
+}
+
+// keepShown has dpb-out show the version that current names of an action that is not fresh, should somebody have deleted it there.
+func (b *build) keepShown(n *graph.Node, i int) {
+	id := b.s.Current(n, i)
+	if !isJob(n) || !b.nodes[n.Index].asked || id.IsZero() || b.s.View.Current(n.Target, n.Set.Partition(i), id) {
+		return
+	}
+	if v, ok, err := b.s.version(id); err == nil && ok && b.s.hasBytes(v.Outputs) {
+		b.recorder.keep(&record{id: n.Base + graph.ActionID(i), version: &v, show: true})
 	}
 }
 
@@ -714,7 +736,9 @@ func (b *build) oweInputs(n *graph.Node, i int) bool {
 		}
 		for j := range e.Inputs(i).All() {
 			id := e.From.Base + graph.ActionID(j)
-			if !isJob(e.From) || b.owed[id] || b.decider.State(e.From, j) != engine.Fresh || b.s.Present(context.Background(), b.decider, e.From, j) {
+			state := b.decider.State(e.From, j)
+			if !isJob(e.From) && !splits(e.From.Target) || b.owed[id] || state != engine.Fresh && state != engine.Held ||
+				b.s.Store.Present(context.Background(), made(b.decider, e, j).Tree) {
 				continue
 			}
 			b.owed[id] = true
@@ -724,6 +748,16 @@ func (b *build) oweInputs(n *graph.Node, i int) bool {
 		}
 	}
 	return true
+}
+
+// splits says whether consumers may see something else than what was made.
+func splits(t *engine.Target) bool {
+	return slices.ContainsFunc(t.Outputs, func(o *engine.Output) bool { return o.Rejects != nil })
+}
+
+// observed is the result of a source that is decided.
+func (b *build) observed(n *graph.Node, i int) *engine.Result {
+	return &engine.Result{Key: b.decider.Key(n, i), Outputs: []engine.OutputResult{{Name: n.Target.Outputs[0].Name, Tree: b.decider.Made(n, i, 0).Raw, Rows: -1}}}
 }
 
 // actionHeap orders ready actions: producers before consumers, earlier partitions first.

@@ -32,7 +32,7 @@ func shapeOf(n *graph.Node) cache.SectionDigest {
 	for _, e := range n.References {
 		lookups = append(lookups, lookedUp(e))
 	}
-	return n.Target.Shape(n.ProducerMetrics(), lookups, duckdb.Version())
+	return n.Target.Shape(n.InputOutputs(), lookups, duckdb.Version())
 }
 
 // lookedUp is the column in which a reference looks values up, with its type where that is declared.

@@ -118,7 +118,7 @@ func (s *Session) judgementOf(label engine.Label, subject engine.VersionID) (j *
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	return &found, n == nil || !n.Target.RulesSeeBeyond(n.ProducerMetrics()), nil // else nobody knows here which results the rules saw
+	return &found, n == nil || !n.Target.RulesSeeBeyond(n.InputOutputs()), nil // else nobody knows here which results the rules saw
 }
 
 // ErrNoRun says that an action has no job whose log could be shown.

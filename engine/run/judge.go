@@ -352,6 +352,8 @@ func (b *build) settleVerdict(n *graph.Node, i int, t *trial, v plan.Verdict) {
 	if t.ran {
 		delete(b.owed, t.id)
 	}
+	// What is current now has to be shown, and its bytes are gone: the next pass makes them.
+	b.again = b.again || isJob(n) && !t.ran && v.State == engine.Fresh && b.nodes[n.Index].asked && !b.s.hasBytes(v.Outputs)
 	rec := b.verdictRecord(n, i, t, v)
 	b.decider.Settle(n, i, v.State, plan.Pending{Result: t.result, Verdict: v})
 	if v.State == engine.Held {

@@ -30,7 +30,7 @@ func (x *outputMeasure) split(ctx context.Context) (engine.Split, error) {
 	if err != nil {
 		return split, err
 	}
-	if !ok {
+	if !ok || x.splitAgain(ctx, split) {
 		made, err := x.makeSplit(ctx)
 		switch {
 		case err == nil:
@@ -46,6 +46,12 @@ func (x *outputMeasure) split(ctx context.Context) (engine.Split, error) {
 		x.violated(engine.RuleRejected, "", split.Problem)
 	}
 	return split, nil
+}
+
+// splitAgain says whether bytes that a known split left are gone, and can be made again.
+func (x *outputMeasure) splitAgain(ctx context.Context, known engine.Split) bool {
+	gone := !x.s.Store.Present(ctx, known.Visible) || !known.Quarantine.IsZero() && !x.s.Store.Present(ctx, known.Quarantine)
+	return gone && known.Problem == "" && x.s.Store.Present(ctx, x.content.Tree)
 }
 
 // splitting is the split of one output under way.
