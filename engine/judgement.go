@@ -27,6 +27,7 @@ type Finding struct {
 	Bound    string `json:"bound,omitempty"`
 	Reason   string `json:"reason,omitempty"`  // why nothing could be compared
 	Message  string `json:"message,omitempty"` // the author's words
+	Broken   bool   `json:"broken,omitempty"`  // the rule itself can't be applied: nothing is said of the data
 	File     string `json:"file,omitempty"`    // where it is declared
 	Line     int    `json:"line,omitempty"`
 }
@@ -73,6 +74,7 @@ type Acceptance struct {
 	Subject   cache.Digest `json:"subject"`         // the content: see ContentOf
 	Version   VersionID    `json:"version,omitzero"`
 	Findings  []Finding    `json:"findings"`
+	Current   VersionID    `json:"current,omitzero"` // what current named when it was accepted; zero: nothing
 	By        Provenance   `json:"by"`
 	Time      time.Time    `json:"time"`
 	Reason    string       `json:"reason"`
@@ -94,4 +96,6 @@ type Split struct {
 	Samples    map[string][]string `json:"samples,omitempty"` // some rows of each rule, as JSON or as the line that can't be read
 	// Problem says why the rules could not be applied: nothing was rejected then. "" if they were.
 	Problem string `json:"problem,omitempty"`
+	// Broken says that the mistake is in a rule, and not in the data.
+	Broken bool `json:"broken,omitempty"`
 }

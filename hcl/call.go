@@ -148,7 +148,11 @@ func (c *checker) pureCall(e *hclsyntax.FunctionCallExpr, f function.Function, a
 	case err == nil:
 		return shapeOfValue(t)
 	case errors.As(err, &arg) && arg.Index < len(e.Args):
-		c.report(e.Args[arg.Index].Range(), "", "%s: %s", e.Name, err)
+		hint := ""
+		if args[arg.Index].kind == list {
+			hint = fmt.Sprintf("write %s(%s...) to give each element as an argument", e.Name, c.sourceOf(e.Args[arg.Index].Range()))
+		}
+		c.report(e.Args[arg.Index].Range(), hint, "%s: %s", e.Name, err)
 	case !e.ExpandFinal:
 		c.report(e.Range(), "", "%s: %s", e.Name, err)
 	}

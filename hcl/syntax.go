@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -197,7 +198,12 @@ func (s *stumble) noExpression() engine.Problem {
 	case percentage.MatchString(before):
 		share := percentage.FindString(before)
 		s.markBefore(len(share))
-		return engine.Problem{Summary: "a share needs quotes", Hint: fmt.Sprintf("write %q", strings.ReplaceAll(share, " ", ""))}
+		text := strings.ReplaceAll(share, " ", "")
+		n, err := strconv.ParseFloat(strings.TrimSuffix(text, "%")+"e-2", 64)
+		if err == nil && strings.Contains(before, "that") {
+			return engine.Problem{Summary: "a share in a rule is a number", Hint: "write " + strconv.FormatFloat(n, 'g', -1, 64)}
+		}
+		return engine.Problem{Summary: "a share needs quotes", Hint: fmt.Sprintf("write %q", text)}
 	case strings.HasPrefix(s.after(), "=") && op == "==":
 		s.at -= 2
 		s.mark(3)

@@ -484,8 +484,10 @@ func (c *checker) compare(e *hclsyntax.BinaryOpExpr, op string, a, b *shape) {
 func (c *checker) inside(e hclsyntax.Expression, s *shape) string {
 	text := c.sourceOf(e.Range())
 	switch {
-	case s.kind == list:
+	case s.kind == list && s.elem.kind != number:
 		return "write length(" + text + "), or " + text + "[0]"
+	case s.kind == list:
+		return fmt.Sprintf("write %[1]s[0] for the first, min(%[1]s...) for the least, or length(%[1]s)", text)
 	case s.parts["value"] != nil:
 		return "write " + text + ".value"
 	case len(s.parts) > 0:

@@ -142,8 +142,8 @@ column.score.nans: 0 > 2, 2, -
 column.score.min: 0.50 > 0.25, -0.25, -0.5
 column.score.max: 9223372036854775807 > 1.00, -9.22337204e+18, -1
 column.score.mean: 0.12 > <nil>, -, -
-column.score.quantile(0.5): 0.10 > 0.20, 0.1, 1 within 0.02
-column.score.quantile(0.9): 0.60 > <nil>, -, - within 0.02 unknown new
+column.score.quantile[0.5]: 0.10 > 0.20, 0.1, 1 within 0.02
+column.score.quantile[0.9]: 0.60 > <nil>, -, - within 0.02 unknown new
 column.day.nulls: 0 > 0, 0, - same
 column.day.null_share: 0 > 0, 0, - same
 column.day.distinct: 1 > 5000, 4999, 4999

@@ -164,7 +164,7 @@ func columnFacts(a, b *engine.ColumnStats, rowsA, rowsB int64) []FactChange {
 		fact("stddev", number(a.Stddev), number(b.Stddev)))
 	for _, p := range shares(a.Quantiles, b.Quantiles) {
 		x, y := quantile(a.Quantiles, p), quantile(b.Quantiles, p)
-		f := value(fmt.Sprintf("quantile(%s)", strconv.FormatFloat(p, 'g', -1, 64)), x, y, numeric)
+		f := value(fmt.Sprintf("quantile[%s]", strconv.FormatFloat(p, 'g', -1, 64)), x, y, numeric)
 		out = append(out, f.within(max(a.QuantileError, b.QuantileError)).known(x != nil || len(a.Quantiles) == 0, y != nil || len(b.Quantiles) == 0))
 	}
 	out = append(out, fact("entropy", number(a.Entropy), number(b.Entropy)))

@@ -87,6 +87,7 @@ func (r *resolver) checkRules(n *Node) {
 			continue
 		}
 		for _, x := range in.Expects {
+			r.checkPrior(n, x)
 			for _, u := range x.Uses {
 				r.checkUse(n, e, in, edgeUse(u))
 			}
@@ -94,11 +95,21 @@ func (r *resolver) checkRules(n *Node) {
 	}
 	for _, o := range n.Target.Outputs {
 		for _, x := range o.Expects {
+			r.checkPrior(n, x)
 			for _, u := range x.Uses {
 				r.checkInputUse(n, u)
 			}
 		}
 	}
+}
+
+// checkPrior refuses a rule that wants earlier partitions where time does not pass.
+func (r *resolver) checkPrior(n *Node, x *engine.Expect) {
+	if x.Prior == 0 || n.Set.time() >= 0 {
+		return
+	}
+	r.problem(engine.Problem{Summary: fmt.Sprintf("prior is for partitions in time, and %s has no time dimension", n.Target.Label), Range: x.Range, Context: n.Target.Range,
+		Hint: "the version that this one replaces is replaced, as in replaced.rows"})
 }
 
 // unmeasured refuses rules on what has no fingerprint.

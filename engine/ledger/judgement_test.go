@@ -19,7 +19,7 @@ func number(v float64) *float64 { return &v }
 func text(s string) *string { return &s }
 
 func sampleSplit() engine.Split {
-	return engine.Split{Problem: "no column spam", Visible: cache.TreeDigest{1}, Quarantine: cache.TreeDigest{2}, Rows: 1000,
+	return engine.Split{Problem: "no column spam", Broken: true, Visible: cache.TreeDigest{1}, Quarantine: cache.TreeDigest{2}, Rows: 1000,
 		Rejected: map[string]engine.Rejected{"unscored": {Rows: 3, Share: 0.003}, "unreadable": {}},
 		Samples:  map[string][]string{"unscored": {`{"id":1,"größe":null}`, "1,<x>"}}}
 }
@@ -35,7 +35,7 @@ func sampleFingerprint() engine.Fingerprint {
 func sampleJudgement() engine.Judgement {
 	return engine.Judgement{Made: started, Prior: []engine.VersionID{{5}, {4}}, Replaced: engine.VersionID{6}, Looked: cache.Digest{7}, Unmeasured: true,
 		Findings: []engine.Finding{
-			{Output: "classified", Rule: "plausible", Status: engine.Violated, Text: "metric.spam_rate <= 0.3", Observed: "metric.spam_rate = 0.42", Bound: "at most 0.3",
+			{Broken: true, Output: "classified", Rule: "plausible", Status: engine.Violated, Text: "metric.spam_rate <= 0.3", Observed: "metric.spam_rate = 0.42", Bound: "at most 0.3",
 				Message: "too much spam", File: "spam/pipeline.hcl", Line: 7},
 			{Output: "classified", Rule: "no_jump", Status: engine.NotYet, Reason: "there is no version before"},
 			{Output: "classified", Rule: "volume", Status: engine.Warned}, {Output: "classified", Rule: "rows", Status: engine.Passed},
@@ -46,7 +46,7 @@ func sampleJudgement() engine.Judgement {
 
 func sampleAcceptance() engine.Acceptance {
 	j := sampleJudgement()
-	return engine.Acceptance{Label: label, Partition: day, Input: "plays", Subject: cache.Digest{1}, Version: engine.VersionID{2}, Time: started, Reason: "a holiday",
+	return engine.Acceptance{Current: engine.VersionID{9}, Label: label, Partition: day, Input: "plays", Subject: cache.Digest{1}, Version: engine.VersionID{2}, Time: started, Reason: "a holiday",
 		Findings: j.Failing(), By: engine.Provenance{Commit: "7705cf4", User: "ada", Host: "laptop"}}
 }
 

@@ -29,6 +29,9 @@ func (s *Session) AcceptVersion(ctx context.Context, v engine.Version, reason st
 	case len(j.Failing()) == 0:
 		return engine.Acceptance{}, fmt.Errorf("no rule holds %s: %w", at, ErrNothingHeld)
 	}
+	if slices.ContainsFunc(j.Failing(), func(f engine.Finding) bool { return f.Broken }) {
+		return engine.Acceptance{}, fmt.Errorf("a rule on %s can't be applied, which says nothing of the data: mend the rule: %w", at, ErrNothingHeld)
+	}
 	content := engine.ContentOf(v.Outputs)
 	if already, err := s.accepted(v.Label, v.Partition, "", content, j.Failing()); err != nil || already {
 		return engine.Acceptance{}, cmp.Or(err, fmt.Errorf("%s is accepted already: %w", at, ErrNothingHeld))
@@ -57,6 +60,12 @@ func (s *Session) AcceptInput(ctx context.Context, d *plan.Decider, n *graph.Nod
 
 func (s *Session) accept(ctx context.Context, a engine.Acceptance) (engine.Acceptance, error) {
 	a.By, a.Time = s.where(), s.Now
+	if !a.Revoked {
+		var err error
+		if a.Current, _, err = s.Ledger.Pointer(s.Graph.Workspace.Name, s.Environment, a.Label, a.Partition); err != nil {
+			return a, err
+		}
+	}
 	return a, s.Ledger.Write(ctx, func(tx *ledger.Tx) error { return tx.PutAcceptance(s.Graph.Workspace.Name, s.Environment, a) })
 }
 
@@ -136,13 +145,14 @@ func (s *Session) goBack(ctx context.Context, n *graph.Node, i int, a engine.Acc
 	if err != nil {
 		return r, err
 	}
-	if r.Moved, err = s.madeFrom(n, current, a); err != nil || !r.Moved {
+	if r.Moved, err = s.madeFrom(n, current, a); err != nil || !r.Moved || a.Input != "" && id == a.Current {
+		r.Moved = false // what was current before its input was accepted is not so by the acceptance
 		return r, err
 	}
 	if r.Derived, err = s.derived(n, i, current, map[graph.ActionID]bool{}); err != nil {
 		return r, err
 	}
-	before, err := s.lastAccepted(current)
+	before, err := s.lastAccepted(a.Current)
 	if err != nil {
 		return r, err
 	}
@@ -191,30 +201,34 @@ func (s *Session) inputOf(v engine.Version, input string) (out []engine.InputPar
 	return out, err
 }
 
-// lastAccepted is the newest of the versions that one replaced, one after the other, that no rule holds any more. Zero: there is none.
-func (s *Session) lastAccepted(v engine.Version) (engine.Version, error) {
-	for seen := map[engine.VersionID]bool{{}: true}; ; {
-		seen[v.ID] = true
-		before, err := s.before(v)
-		if err != nil || seen[before.ID] {
-			return engine.Version{}, err
-		}
-		j, ok, err := s.Ledger.LastJudgement(s.Environment, before.ID)
+// lastAccepted is a version, or the newest of those that it replaced, one after the other, that no rule holds. Zero: there is none.
+func (s *Session) lastAccepted(id engine.VersionID) (engine.Version, error) {
+	for seen := map[engine.VersionID]bool{{}: true}; !seen[id]; {
+		seen[id] = true
+		v, _, err := s.version(id)
 		if err != nil {
-			return engine.Version{}, err
+			return v, err
 		}
-		if failing := j.Failing(); ok && len(failing) > 0 {
-			if ok, err = s.accepted(before.Label, before.Partition, "", engine.ContentOf(before.Outputs), failing); err != nil {
-				return engine.Version{}, err
+		j, _, err := s.Ledger.LastJudgement(s.Environment, id)
+		if err != nil {
+			return v, err
+		}
+		good := len(j.Failing()) == 0
+		if !good {
+			if good, err = s.accepted(v.Label, v.Partition, "", engine.ContentOf(v.Outputs), j.Failing()); err != nil {
+				return v, err
 			}
-		} else {
-			ok = true
 		}
-		if ok {
-			return before, nil
+		if good {
+			return v, nil
 		}
-		v = before
+		before, err := s.before(v)
+		if err != nil {
+			return v, err
+		}
+		id = before.ID
 	}
+	return engine.Version{}, nil
 }
 
 // before is the version that one replaced: as its judgement says, or of what is never judged the next older one. Zero: there was none.

@@ -86,6 +86,8 @@ func (s *Session) diffOutput(ctx context.Context, a, b diffSide, opts DiffOption
 		c.RowsUnknown = "the bytes of a version are gone"
 	case err != nil && (isLocal(err) || ctx.Err() != nil):
 		return nil, err
+	case err != nil && opts.Key != nil:
+		return nil, fmt.Errorf("%w by that key: %s", ErrNoDiff, oneLine(err))
 	case err != nil:
 		c.RowsUnknown = oneLine(err)
 	}

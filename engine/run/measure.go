@@ -159,6 +159,20 @@ func (x *outputMeasure) violated(rule, text, reason string) {
 	x.found = append(x.found, contract.Measured(x.output, engine.Violated, rule, text, reason))
 }
 
+// broken notes a rule that can't be applied, with the place of the mistake where the engine tells it.
+func (x *outputMeasure) broken(rule, text string, err error) {
+	reason := oneLine(err)
+	if text != "" {
+		reason = strings.TrimPrefix(reason, fmt.Sprintf("%s %q: ", rule, text))
+	}
+	f := contract.Measured(x.output, engine.Violated, rule, text, reason)
+	f.Broken = true
+	if problems := duckdb.Problems(err); len(problems) > 0 && problems[0].Range.File != "" {
+		f.File, f.Line = problems[0].Range.File, problems[0].Range.Start.Line
+	}
+	x.found = append(x.found, f)
+}
+
 func (x *outputMeasure) passed(rule, text string) {
 	x.found = append(x.found, contract.Measured(x.output, engine.Passed, rule, text, ""))
 }
@@ -381,7 +395,7 @@ func (x *outputMeasure) computeMetrics(ctx context.Context, metrics []*engine.Me
 		case isLocal(err) || ctx.Err() != nil || errors.Is(err, duckdb.ErrAbsent):
 			return err
 		default:
-			x.violated(engine.RuleMetric, m.Name, oneLine(err))
+			x.broken(engine.RuleMetric, m.Name, err)
 		}
 	}
 	return nil
@@ -479,7 +493,7 @@ func (x *outputMeasure) failed(ctx context.Context, rule, text string, err error
 	case ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent):
 		return err
 	}
-	x.violated(rule, text, oneLine(err))
+	x.broken(rule, text, err)
 	return nil
 }
 

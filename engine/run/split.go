@@ -12,6 +12,7 @@ import (
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/fingerprint"
 	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
@@ -38,12 +39,14 @@ func (x *outputMeasure) split(ctx context.Context) (engine.Split, error) {
 		case ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent):
 			return split, err
 		default:
-			split = engine.Split{Visible: x.content.Tree, Problem: oneLine(err)}
+			split = engine.Split{Visible: x.content.Tree, Problem: oneLine(err), Broken: duckdb.Problems(err) != nil}
 		}
 		x.record(splitKey(id), split, func(tx *ledger.Tx) error { return tx.PutSplit(id, split) })
 	}
 	if split.Problem != "" {
-		x.violated(engine.RuleRejected, "", split.Problem)
+		f := contract.Measured(x.output, engine.Violated, engine.RuleRejected, "", split.Problem)
+		f.Broken, f.File, f.Line = split.Broken, x.output.Rejects[0].Range.File, x.output.Rejects[0].Range.Start.Line
+		x.found = append(x.found, f)
 	}
 	return split, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/user"
 	"slices"
 	"strings"
 
@@ -124,10 +125,13 @@ func (s *Session) Lookup(k cache.ActionKey) (*engine.Result, bool, error) {
 }
 
 // userAndHost are recorded with versions.
-func userAndHost() (user, host string) {
+func userAndHost() (name, host string) {
 	host, _ = os.Hostname()
-	if user = os.Getenv("USER"); user == "" {
-		user = fmt.Sprintf("uid %d", os.Getuid())
+	if name = os.Getenv("USER"); name == "" {
+		name = fmt.Sprintf("uid %d", os.Getuid())
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
 	}
-	return user, host
+	return name, host
 }

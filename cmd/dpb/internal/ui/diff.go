@@ -28,6 +28,9 @@ func Comparison(w io.Writer, c *compare.Comparison, width int, all bool) {
 	for k := range lines {
 		lines[k] = cut(lines[k], width)
 	}
+	if c.Rows == nil && c.RowsUnknown != "" { // a sentence, not to be cut
+		lines = append(lines, "", p.yellow.Sprint("rows were not compared: ")+clean(c.RowsUnknown))
+	}
 	writeLines(w, lines...)
 }
 
@@ -109,7 +112,7 @@ func (p printer) facts(facts []compare.FactChange, width int) []string {
 
 // isFine says of a fact that it tells little beside others of its column: a quantile that is not the median.
 func isFine(f compare.FactChange) bool {
-	return strings.Contains(f.Name, ".quantile(") && !strings.HasSuffix(f.Name, ".quantile(0.5)")
+	return strings.Contains(f.Name, ".quantile[") && !strings.HasSuffix(f.Name, ".quantile[0.5]")
 }
 
 // isRare says of a value that it is among the most frequent ones only because no value is frequent.
@@ -316,12 +319,9 @@ func (p printer) top(changes []compare.TopChange, width int) []string {
 func (p printer) rowDiff(c *compare.Comparison, width int) []string {
 	d := c.Rows
 	if d == nil {
-		if c.RowsUnknown != "" {
-			return []string{p.yellow.Sprint("rows were not compared: ") + clean(c.RowsUnknown)}
-		}
 		return nil
 	}
-	lines := []string{p.rowCounts(d)}
+	lines := []string{p.rowCounts(d, len(c.Schema) > 0)}
 	for _, v := range d.Converted {
 		lines = append(lines, p.faint.Sprintf("  %s is %s and was %s: compared as %s", clean(v.Name), clean(v.TypeB), clean(v.TypeA), clean(v.As)))
 	}
@@ -333,7 +333,7 @@ func (p printer) rowDiff(c *compare.Comparison, width int) []string {
 	return append(lines, p.samples(p.red.Sprint("removed"), d.Removed, rowLines(d.RemovedRows))...)
 }
 
-func (p printer) rowCounts(d *compare.RowDiff) string {
+func (p printer) rowCounts(d *compare.RowDiff, otherColumns bool) string {
 	by := "rows"
 	if d.Key != nil {
 		by += " by " + clean(strings.Join(d.Key, ", "))
@@ -350,7 +350,11 @@ func (p printer) rowCounts(d *compare.RowDiff) string {
 	add(d.Removed, p.red, "removed")
 	add(d.Changed, p.yellow, "changed")
 	if parts == nil {
-		return by + ": all " + Count(d.RowsA) + " are the same"
+		same := by + ": all " + Count(d.RowsA) + " are the same"
+		if otherColumns {
+			same += " in the columns that both have"
+		}
+		return same
 	}
 	return by + ": " + strings.Join(parts, ", ") + " of " + Count(d.RowsA)
 }

@@ -313,6 +313,9 @@ func (p printer) resolution(c cause) (lines []string) {
 		}
 	}
 	lines = append(lines, inspect)
+	if slices.ContainsFunc(c.Findings, func(f engine.Finding) bool { return f.Broken }) {
+		return append(lines, "  mend the rule: it can't be applied, which says nothing of the data")
+	}
 	if c.Findings == nil || c.Preview {
 		return lines // what can't be judged, or was not recorded, can't be accepted
 	}
