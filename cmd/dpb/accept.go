@@ -242,4 +242,7 @@ func (a *app) printRevoked(r run.Revoked) {
 	for _, d := range r.Derived {
 		fmt.Fprintf(a.stdout, "  derived from it: %s\n", d)
 	}
+	if r.Derived != nil {
+		fmt.Fprintln(a.stdout, "  they keep what they have until what they read is mended, or accepted again, and built")
+	}
 }

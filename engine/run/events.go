@@ -107,6 +107,7 @@ type Failure struct {
 // Output is where a target's results lie.
 type Output struct {
 	Label      engine.Label
-	Partitions int
+	Partitions int    // that are fresh
+	Of         int    // all that were asked for
 	Path       string // below the workspace root
 }

@@ -28,7 +28,7 @@ func (b *build) summary(wall time.Duration, interrupted bool) Summary {
 		s.Warned = append(s.Warned, Warned{n.Target.Label, n.Set.Text(i), b.s.Graph.Workspace.OwnerText(n.Target.Owner), b.warned[id]})
 	}
 	for _, n := range b.s.Graph.Nodes {
-		if r := b.nodes[n.Index]; r.asked && isJob(n) {
+		if r := b.nodes[n.Index]; r.asked && isJob(n) && !b.opts.preview {
 			if o, ok := b.output(n, r); ok {
 				s.Outputs = append(s.Outputs, o)
 			}
@@ -96,6 +96,9 @@ func (b *build) refusal(id graph.ActionID, n *graph.Node, f *Failure) {
 func (b *build) output(n *graph.Node, r nodeRun) (Output, bool) {
 	o := Output{Label: n.Target.Label, Path: strings.Join(publish.Places(n.Target), ", ")}
 	for i, p := range r.phase {
+		if r.wanted[i] {
+			o.Of++
+		}
 		if r.wanted[i] && p == done {
 			o.Partitions++
 		}

@@ -183,7 +183,7 @@ func (s *Session) contractText(d *plan.Decider, n *graph.Node, i int) string {
 }
 
 // unjudgedText says what has to be done without a job before a known result counts; "" if that is not why.
-func unjudgedText(d *plan.Decider, n *graph.Node, i int) string {
+func (s *Session) unjudgedText(d *plan.Decider, n *graph.Node, i int) string {
 	p, _ := d.Pending(n.Base + graph.ActionID(i))
 	switch {
 	case p.Input != nil:
@@ -195,13 +195,17 @@ func unjudgedText(d *plan.Decider, n *graph.Node, i int) string {
 	case p.Outputs == nil:
 		return "its rows have to be split by the rules that reject; no job runs"
 	}
-	return "it has to be measured and judged; no job runs"
+	text := "it has to be measured and judged; no job runs"
+	if p := s.current[n.Index]; p.key != nil && p.key[i] == d.Key(n, i) && p.rules[i] != d.Rules(n, i) {
+		return "rules changed: " + text
+	}
+	return text
 }
 
 // stale compares the wanted key with that of the version that current names.
 func (e *explainer) stale(c *Cause, n *graph.Node, i int, state engine.State) (err error) {
 	current := e.s.Current(n, i)
-	unjudged := unjudgedText(e.d, n, i)
+	unjudged := e.s.unjudgedText(e.d, n, i)
 	switch {
 	case unjudged != "":
 		c.Text = unjudged
@@ -496,7 +500,7 @@ func (e *explainer) lastFailure(n *graph.Node, i int) string {
 
 // reason says in a few words why a job runs.
 func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
-	if text := unjudgedText(d, n, i); text != "" {
+	if text := s.unjudgedText(d, n, i); text != "" {
 		return text
 	}
 	if s.Current(n, i).IsZero() {

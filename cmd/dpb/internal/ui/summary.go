@@ -98,7 +98,10 @@ func (p printer) outputs(outputs []run.Output) []string {
 	rows := make([][]string, len(shown))
 	for i, o := range shown {
 		rows[i] = []string{o.Label.String(), "", o.Path}
-		if o.Partitions > 1 {
+		switch {
+		case o.Partitions < o.Of:
+			rows[i][1] = fmt.Sprintf("%s of %s", Count(int64(o.Partitions)), plural(o.Of, "partition"))
+		case o.Partitions > 1:
 			rows[i][1] = plural(o.Partitions, "partition")
 		}
 	}
