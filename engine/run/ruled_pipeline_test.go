@@ -123,7 +123,7 @@ func (p *ruled) randomTarget(k int) ruledTarget {
 		if from.where != "" && p.r.IntN(2) == 0 {
 			in.quarantine, in.name = true, from.name+"_aside"
 		}
-		p.ruleInput(&in, from)
+		p.ruleInput(&in, from, x.by != nil)
 		x.inputs = append(x.inputs, in)
 	}
 	if daily && p.r.IntN(3) == 0 {
@@ -181,7 +181,8 @@ func (p *ruled) rule(what []string) ruledRule {
 	return ruledRule{what: what[p.r.IntN(len(what))], limit: p.r.IntN(10), warn: p.r.IntN(6) == 0}
 }
 
-func (p *ruled) ruleInput(in *ruledInput, from ruledTarget) {
+// ruleInput adds rules to an input; timed says that its target has a time dimension.
+func (p *ruled) ruleInput(in *ruledInput, from ruledTarget, timed bool) {
 	for _, r := range from.rules {
 		if p.r.IntN(4) == 0 {
 			in.waive = append(in.waive, r.what)
@@ -201,7 +202,10 @@ func (p *ruled) ruleInput(in *ruledInput, from ruledTarget) {
 		what = append(what, "written", "written")
 	}
 	if p.history {
-		what = append(what, "prior", "replaced")
+		what = append(what, "replaced")
+	}
+	if p.history && timed {
+		what = append(what, "prior")
 	}
 	if !in.quarantine && p.r.IntN(2) == 0 {
 		in.rules = append(in.rules, p.rule(what))

@@ -103,7 +103,7 @@ told '^ran 3 jobs'
 
 say "The ninth: 500 new accounts, from everywhere, and half of all plays stop at 31 seconds, which is just enough to be paid. This is no release."
 run 0 "dpb diff //spam:classified@day=2017-06-07 '$attack' --no-rows | grep -E '^  (rows|column.(user_id.dist|country.ent|seconds.quantile.0.5))'"
-told 'seconds.quantile\(0.5\) .* 31 '
+told 'seconds.quantile\[0.5\] .* 31 '
 
 say "So the classifier gets better. What would it change, on a day like others and on that of the attack? Nothing moves for anybody yet."
 run 0 "diff spam/classify.py story/classify.py | grep '^> .'"
