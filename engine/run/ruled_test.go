@@ -20,6 +20,7 @@ import (
 	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/publish"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
 // standingAt is what a build left of one action.
@@ -370,6 +371,9 @@ func (p *ruled) some(t *testing.T, store string) []graph.Selected {
 // TestRandomRules holds what contracts promise after any edits, acceptances, evictions and returns to earlier states. Where rules compare with nothing that
 // was built before, an incremental build comes to what a clean one comes to, where the same was accepted.
 func TestRandomRules(t *testing.T) {
+	if duckdb.Version() == "" {
+		t.Skip("without DuckDB")
+	}
 	count := (*seeds + 4) / 5
 	if testing.Short() {
 		count = min(count, 4)
@@ -452,6 +456,9 @@ func randomRules(t *testing.T, seed uint64) {
 
 // TestRandomPriors: verdicts that compare with earlier partitions are the same whether those are built one after the other, or all at once, on one place or four.
 func TestRandomPriors(t *testing.T) {
+	if duckdb.Version() == "" {
+		t.Skip("without DuckDB")
+	}
 	count := (*seeds + 19) / 20
 	if testing.Short() {
 		count = min(count, 2)

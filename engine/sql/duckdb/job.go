@@ -10,7 +10,7 @@ import (
 )
 
 // ErrAbsent is what every function returns in a dpb that was built without cgo or with the tag noduckdb.
-var ErrAbsent = errors.New("this dpb was built without DuckDB, and SQL targets need it: use a release, or build with a C compiler and CGO_ENABLED=1")
+var ErrAbsent = errors.New("this dpb was built without DuckDB, which SQL targets, and metrics, rejects, keys and references, need: use a release, or build with a C compiler and CGO_ENABLED=1")
 
 // DefaultMemory is the memory limit, in bytes, of a job that asks for none. It does not follow from the machine: when an operator spills can
 // change the order in which it evaluates.
