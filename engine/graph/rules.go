@@ -94,12 +94,33 @@ func (r *resolver) checkRules(n *Node) {
 		}
 	}
 	for _, o := range n.Target.Outputs {
+		r.checkColumns(o)
 		for _, x := range o.Expects {
 			r.checkPrior(n, x)
 			for _, u := range x.Uses {
 				r.checkInputUse(n, u)
 			}
 		}
+	}
+}
+
+// checkColumns reports a column of key or references whose name is nearly one that is promised. More columns than promised may be there.
+func (r *resolver) checkColumns(o *engine.Output) {
+	var promised []string
+	for _, c := range o.Columns {
+		promised = append(promised, c.Name)
+	}
+	check := func(word, name string, at engine.Range) {
+		if near := engine.Suggest(name, promised); near != "" && !slices.Contains(promised, name) {
+			r.problem(engine.Problem{Summary: fmt.Sprintf("%s names the column %q, and %q is promised", word, name, near), Range: at, Context: o.Range,
+				Hint: fmt.Sprintf("did you mean %q?", near)})
+		}
+	}
+	for _, name := range o.Key {
+		check("key", name, o.Range)
+	}
+	for _, ref := range o.References {
+		check("references", ref.Column, ref.Range)
 	}
 }
 
