@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/dpb-build/dpb/cache"
 )
@@ -141,6 +142,13 @@ func (in *Input) DescribeInput(s *Section, r Reading, parts []InputPart) {
 	for _, p := range parts {
 		s.Add("@"+p.Partition, string(p.Tree[:]))
 	}
+}
+
+// ReadColumn reads a column as the sections of keys spell it.
+func ReadColumn(name, spelled string) Column {
+	c := Column{Name: name}
+	c.Type, c.NotNull = strings.CutSuffix(spelled, " NOT NULL")
+	return c
 }
 
 func (c Column) spell() string {

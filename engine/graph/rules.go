@@ -89,7 +89,7 @@ func (r *resolver) checkRules(n *Node) {
 		for _, x := range in.Expects {
 			r.checkPrior(n, x)
 			for _, u := range x.Uses {
-				r.checkUse(n, e, in, edgeUse(u))
+				r.checkUse(n, e, edgeUse(u))
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func (r *resolver) checkInputUse(n *Node, u engine.Use) {
 	if len(u.Path) > 3 {
 		name.name = u.Path[3]
 	}
-	r.checkUse(n, n.Edges[k], n.Target.Inputs[k], name)
+	r.checkUse(n, n.Edges[k], name)
 }
 
 func (r *resolver) checkWaive(e *Edge) {
@@ -207,24 +207,25 @@ func edgeUse(u engine.Use) use {
 	return out
 }
 
-// checkUse checks one name against what the producer declares; of files of the package there is no edge.
-func (r *resolver) checkUse(n *Node, e *Edge, in *engine.Input, u use) {
+// checkUse checks one name against what the producer declares.
+func (r *resolver) checkUse(n *Node, e *Edge, u use) {
 	var p engine.Problem
+	in := e.Input
 	switch what := declaredNames(e, u.group); {
-	case (u.group == "rows" || u.group == "column") && !isTable(e, in):
-		p.Summary = fmt.Sprintf("%s is not known of %s, which is no table", u.group, sourceText(e, in))
+	case (u.group == "rows" || u.group == "column") && e.Output.Format == engine.Opaque:
+		p.Summary = fmt.Sprintf("%s is not known of %s, which is no table", u.group, in.From)
 		p.Hint = "of files, bytes and files are known"
-	case u.group == "column" && in.Columns == nil && !isTypedInput(e, in):
-		p.Summary = fmt.Sprintf("columns of %s are not known, as the files don't hold their types", sourceText(e, in))
+	case u.group == "column" && in.Columns == nil && e.Output.Format != engine.Parquet && !e.isTyped():
+		p.Summary = fmt.Sprintf("columns of %s are not known, as the files don't hold their types", in.From)
 		p.Hint = "declare columns = { ... } where the data is made"
 	case u.name == "" || u.name == "*":
 		return
 	case u.group == "column":
-		p = nearColumn(e, in, u.name)
+		p = nearColumn(e, u.name)
 	case u.group != "metric" && u.group != "rejected":
 		return
 	case !slices.Contains(what, u.name):
-		p = r.undeclared(e, in, u, what)
+		p = r.undeclared(e, u, what)
 	case u.group == "metric" && !e.Single() && u.of != "parts":
 		p.Summary = fmt.Sprintf("metric %q is of one partition, and this is about several: %s", u.name, e.Words())
 		p.Hint = "write parts[*].metric." + u.name
@@ -238,39 +239,8 @@ func (r *resolver) checkUse(n *Node, e *Edge, in *engine.Input, u use) {
 	}
 }
 
-// isTable says whether what an input brings has rows.
-func isTable(e *Edge, in *engine.Input) bool {
-	if e != nil {
-		return e.Output.Format != engine.Opaque
-	}
-	return filesFormat(in) != engine.Opaque
-}
-
-func isTypedInput(e *Edge, in *engine.Input) bool {
-	if e != nil {
-		return e.Output.Format == engine.Parquet || e.isTyped()
-	}
-	return filesFormat(in) == engine.Parquet
-}
-
-// filesFormat is the format of a glob of the package.
-func filesFormat(in *engine.Input) engine.Format {
-	format, _ := engine.FormatOf(in.Files[len(in.Files)-1].Literal)
-	return format
-}
-
-func sourceText(e *Edge, in *engine.Input) string {
-	if e == nil {
-		return fmt.Sprintf("input %q", in.Name)
-	}
-	return in.From.String()
-}
-
 // declaredNames lists the metrics or rejects of what an edge reads.
 func declaredNames(e *Edge, group string) (out []string) {
-	if e == nil {
-		return nil
-	}
 	if group == "metric" {
 		for _, m := range e.Output.Metrics {
 			out = append(out, m.Name)
@@ -284,23 +254,19 @@ func declaredNames(e *Edge, group string) (out []string) {
 }
 
 // undeclared says that the producer has no such metric or reject.
-func (r *resolver) undeclared(e *Edge, in *engine.Input, u use, names []string) (p engine.Problem) {
+func (r *resolver) undeclared(e *Edge, u use, names []string) (p engine.Problem) {
 	word := map[string]string{"metric": "metric", "rejected": "reject"}[u.group]
-	p.Summary = fmt.Sprintf("%s has no %s %q", sourceText(e, in), word, u.name)
-	switch near := engine.Suggest(u.name, names); {
-	case near != "":
+	p.Summary = fmt.Sprintf("%s has no %s %q", e.Input.From, word, u.name)
+	p.Hint = r.ask(e) + "it there"
+	if near := engine.Suggest(u.name, names); near != "" {
 		p.Hint = fmt.Sprintf("did you mean %q?", near)
-	case e == nil || e.Quarantine:
-		p.Hint = "write rows, bytes, files or column.NAME"
-	default:
-		p.Hint = r.ask(e) + "it there"
 	}
 	return p
 }
 
 // nearColumn finds a name that is nearly a promised column's. Others may be there, as more columns than promised are allowed.
-func nearColumn(e *Edge, in *engine.Input, name string) (p engine.Problem) {
-	if e == nil || in.Columns != nil {
+func nearColumn(e *Edge, name string) (p engine.Problem) {
+	if e.Input.Columns != nil {
 		return p // checked when the file was loaded
 	}
 	var names []string
@@ -308,7 +274,13 @@ func nearColumn(e *Edge, in *engine.Input, name string) (p engine.Problem) {
 		names = append(names, c.Name)
 	}
 	if near := engine.Suggest(name, names); near != "" && !slices.Contains(names, name) {
-		p.Summary, p.Hint = fmt.Sprintf("%s promises no column %q", in.From, name), fmt.Sprintf("did you mean %q?", near)
+		p.Summary, p.Hint = fmt.Sprintf("%s promises no column %q", e.Input.From, name), fmt.Sprintf("did you mean %q?", near)
 	}
 	return p
+}
+
+// filesFormat is the format of a glob of the package.
+func filesFormat(in *engine.Input) engine.Format {
+	format, _ := engine.FormatOf(in.Files[len(in.Files)-1].Literal)
+	return format
 }

@@ -21,11 +21,7 @@ func (l *Ledger) Split(id cache.SectionDigest) (engine.Split, bool, error) {
 
 // PutFingerprint records a fingerprint with the state that merges.
 func (tx *Tx) PutFingerprint(id cache.SectionDigest, f engine.Fingerprint, state []byte) error {
-	b, err := encode(f)
-	if err != nil {
-		return err
-	}
-	return tx.exec("INSERT OR IGNORE INTO fingerprint (id, body, state) VALUES (?, ?, ?)", id[:], string(b), pack(state))
+	return put(tx, "INSERT OR IGNORE INTO fingerprint (id, state, body) VALUES (?, ?, ?)", f, id[:], pack(state))
 }
 
 var (

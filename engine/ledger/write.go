@@ -91,29 +91,21 @@ func sameTree(a, b engine.OutputResult) bool { return a.Name == b.Name && a.Tree
 
 // PutRun records an attempt that was made in a workspace.
 func (tx *Tx) PutRun(workspace string, r engine.Run) error {
-	b, err := encode(r)
-	if err != nil {
-		return err
-	}
 	target, err := tx.target(workspace, r.Label)
 	if err != nil {
 		return err
 	}
-	return tx.exec("INSERT INTO run (key, target, partition, body) VALUES (?, ?, ?, ?)", r.Key[:], target, r.Partition, string(b))
+	return put(tx, "INSERT INTO run (key, target, partition, body) VALUES (?, ?, ?, ?)", r, r.Key[:], target, r.Partition)
 }
 
 // PutVersion records a version, unless it is known.
 func (tx *Tx) PutVersion(v engine.Version) error {
-	b, err := encode(v)
-	if err != nil {
-		return err
-	}
 	target, err := tx.target(v.Workspace, v.Label)
 	if err != nil {
 		return err
 	}
-	return tx.exec(`INSERT OR IGNORE INTO version (id, target, partition, sequence, body)
-		VALUES (?, ?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM version), ?)`, v.ID[:], target, v.Partition, string(b))
+	return put(tx, `INSERT OR IGNORE INTO version (id, target, partition, sequence, body)
+		VALUES (?, ?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM version), ?)`, v, v.ID[:], target, v.Partition)
 }
 
 // Point makes current name a version that was accepted under the rules of a shape. outputs are the version's, as consumers read them.

@@ -102,11 +102,9 @@ func (s *Session) verdict(n *graph.Node, i int, v plan.Verdict, j *engine.Judgem
 // comparesWithOthers says whether a verdict may change although content and rules do not: a rule compares with other versions, or looks values up.
 func comparesWithOthers(t *engine.Target) bool {
 	return slices.ContainsFunc(t.Outputs, func(o *engine.Output) bool {
-		return o.References != nil || slices.ContainsFunc(o.Expects, comparesWithEarlier)
+		return o.References != nil || slices.ContainsFunc(o.Expects, func(x *engine.Expect) bool { return x.UsesRoot("prior") || x.UsesRoot("replaced") })
 	})
 }
-
-func comparesWithEarlier(x *engine.Expect) bool { return x.UsesRoot("prior") || x.UsesRoot("replaced") }
 
 // accepted says whether a person accepted what these findings hold or refuse.
 func (s *Session) accepted(label engine.Label, partition, input string, content cache.Digest, failing []engine.Finding) (bool, error) {
@@ -257,9 +255,6 @@ func (s *Session) newlyJudged() []judgement {
 func (s *Session) judgeInput(d *plan.Decider, n *graph.Node, input, i int, b *plan.Binding) (*engine.Judgement, bool, error) {
 	e := n.Edges[input]
 	in := n.Target.Inputs[input]
-	if e == nil {
-		return &engine.Judgement{Made: s.Now}, true, nil // of files in the package nothing is known; the loader refuses rules on them
-	}
 	j := &engine.Judgement{Made: s.Now, Replaced: s.Current(n, i)}
 	self, parts, ok, err := s.mergedFacts(d, e, b.Producer)
 	if err != nil || !ok {

@@ -11,6 +11,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/compare"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
@@ -47,7 +48,19 @@ func (s *Session) Diff(ctx context.Context, a, b engine.Version, opts DiffOption
 		if old == nil {
 			continue
 		}
-		c, err := s.diffOutput(ctx, diffSide{s, from, old, a}, diffSide{s, to, o, b}, opts)
+		x, err := s.diffSide(from, old, a)
+		if err != nil {
+			return nil, err
+		}
+		y, err := s.diffSide(to, o, b)
+		if err != nil {
+			return nil, err
+		}
+		key := opts.Key
+		if key == nil {
+			key = o.Key
+		}
+		c, err := s.diffOutput(ctx, x, y, key, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -59,28 +72,33 @@ func (s *Session) Diff(ctx context.Context, a, b engine.Version, opts DiffOption
 	return out, nil
 }
 
-// diffSide is one output of one of two versions.
+// diffSide is one output of one of two versions, as it was declared when the version was made.
 type diffSide struct {
-	s *Session
-	n *graph.Node
-	o *engine.Output
-	v engine.Version
+	plan.Made
+	version engine.Version
+	known   bool // the version has the output
 }
 
-func (s *Session) diffOutput(ctx context.Context, a, b diffSide, opts DiffOptions) (*compare.Comparison, error) {
-	x, err := a.side()
+func (s *Session) diffSide(n *graph.Node, o *engine.Output, v engine.Version) (d diffSide, err error) {
+	d.version = v
+	d.Made, d.known, err = s.madeOf(v.ID, n, o)
+	return d, err
+}
+
+func (s *Session) diffOutput(ctx context.Context, a, b diffSide, key []string, opts DiffOptions) (*compare.Comparison, error) {
+	x, err := s.compared(a)
 	if err != nil {
 		return nil, err
 	}
-	y, err := b.side()
+	y, err := s.compared(b)
 	if err != nil {
 		return nil, err
 	}
 	c := compare.Versions(x, y)
-	if opts.NoRows || c.Sameness == compare.SameContent || c.Sameness == compare.SameRows || !isTable(a.o) || !isTable(b.o) {
+	if opts.NoRows || c.Sameness == compare.SameContent || c.Sameness == compare.SameRows || !a.known || !b.known || !isTable(a.Output) || !isTable(b.Output) {
 		return c, nil
 	}
-	c.Rows, err = a.rows(ctx, b, opts)
+	c.Rows, err = s.diffRows(ctx, a, b, key, opts.Samples)
 	switch {
 	case errors.Is(err, cache.ErrMissing):
 		c.RowsUnknown = "the bytes of a version are gone"
@@ -94,33 +112,28 @@ func (s *Session) diffOutput(ctx context.Context, a, b diffSide, opts DiffOption
 	return c, nil
 }
 
-// side is what fingerprints know of a version's output.
-func (d diffSide) side() (compare.Side, error) {
-	made, ok, err := d.s.madeOf(d.v.ID, d.n, d.o)
-	if err != nil || !ok {
-		return compare.Side{}, err
+// compared is what fingerprints know of a side.
+func (s *Session) compared(d diffSide) (side compare.Side, err error) {
+	if d.known {
+		side = compare.Side{Content: d.Tree.String(), Columns: d.Columns}
+		side.Facts, err = s.factsOf(d.Made)
 	}
-	side := compare.Side{Content: made.Tree.String(), Columns: made.Columns}
-	side.Facts, err = d.s.factsOf(made)
 	return side, err
 }
 
-func (d diffSide) table(ctx context.Context) (duckdb.Table, error) {
-	made, _, err := d.s.madeOf(d.v.ID, d.n, d.o)
-	if err != nil {
-		return duckdb.Table{}, err
-	}
-	files, err := d.s.blobPaths(ctx, made.Tree)
-	return duckdb.Table{Name: d.o.Name + "#" + d.v.ID.Short(), IsOutput: true, Format: d.o.Format, Compression: d.o.Compression, Columns: made.Columns,
-		Parts: []duckdb.Part{{Files: files}}}, err
+// diffTable is a side as the engine reads it, under a name that tells the two apart.
+func (s *Session) diffTable(ctx context.Context, d diffSide) (duckdb.Table, error) {
+	t, err := s.contentTable(ctx, d.Content)
+	t.Name += "#" + d.version.ID.Short()
+	return t, err
 }
 
-func (d diffSide) rows(ctx context.Context, b diffSide, opts DiffOptions) (*compare.RowDiff, error) {
-	x, err := d.table(ctx)
+func (s *Session) diffRows(ctx context.Context, a, b diffSide, key []string, samples int) (*compare.RowDiff, error) {
+	x, err := s.diffTable(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	y, err := b.table(ctx)
+	y, err := s.diffTable(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +142,7 @@ func (d diffSide) rows(ctx context.Context, b diffSide, opts DiffOptions) (*comp
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	key := opts.Key
-	if key == nil {
-		key = b.o.Key
-	}
-	return duckdb.Diff(ctx, duckdb.DiffJob{A: x, B: y, Key: key, Samples: opts.Samples, Scratch: scratch})
+	return duckdb.Diff(ctx, duckdb.DiffJob{A: x, B: y, Key: key, Samples: samples, Scratch: scratch})
 }
 
 // Before is the version that one replaced; false if there is none.

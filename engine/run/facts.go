@@ -76,10 +76,15 @@ func (s *Session) mergedFacts(d *plan.Decider, e *graph.Edge, producer []int) (*
 		}
 		list[k] = made(d, e, j)
 	}
-	if len(list) == 0 {
+	return s.mergeSelected(e, list)
+}
+
+// mergeSelected merges what an edge selects, which may be nothing.
+func (s *Session) mergeSelected(e *graph.Edge, made []plan.Made) (*engine.Facts, []*engine.Facts, bool, error) {
+	if len(made) == 0 {
 		return nothing(e), nil, true, nil
 	}
-	return s.merge(list)
+	return s.merge(made)
 }
 
 // observed makes the fingerprint of a source that is no table known: its tree is that of the files, which nobody may have read yet.
@@ -309,9 +314,7 @@ func contents(entries []engine.Entry, o *engine.Output, from *engine.Target) (ou
 	var columns []engine.Column
 	for _, entry := range entries {
 		if name, ok := strings.CutPrefix(entry.Name, "column "); ok {
-			c := engine.Column{Name: name, Type: entry.Value}
-			c.Type, c.NotNull = strings.CutSuffix(c.Type, " NOT NULL")
-			columns = append(columns, c)
+			columns = append(columns, engine.ReadColumn(name, entry.Value))
 		}
 		part, ok := enters(entry)
 		if !ok {

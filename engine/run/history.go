@@ -322,9 +322,7 @@ func declareOutput(t *engine.Target, entry, value string) {
 	column, isColumn := strings.CutPrefix(what, "column ")
 	switch {
 	case isColumn:
-		c := engine.Column{Name: column}
-		c.Type, c.NotNull = strings.CutSuffix(value, " NOT NULL")
-		o.Columns = append(o.Columns, c)
+		o.Columns = append(o.Columns, engine.ReadColumn(column, value))
 	case what == "format":
 		for _, f := range []engine.Format{engine.Parquet, engine.CSV, engine.NDJSON} {
 			if f.String() == value {

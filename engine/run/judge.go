@@ -218,9 +218,9 @@ func (s *Session) judge(ctx context.Context, t *trial) (engine.Judgement, error)
 			return j, err
 		}
 		j.Findings = append(j.Findings, findings...)
-		j.Unmeasured = t.gone
 		j.Outputs = append(j.Outputs, engine.Evidence{Name: o.Name, Metrics: t.facts[k].Metrics, Rejected: t.facts[k].Rejected})
 	}
+	j.Unmeasured = t.gone
 	return j, nil
 }
 
@@ -289,7 +289,7 @@ func (s *Session) inputFacts(t *trial, into map[string]*engine.Facts) error {
 		if in.edge == nil {
 			continue
 		}
-		merged, _, ok, err := s.merge(in.made)
+		merged, _, ok, err := s.mergeSelected(in.edge, in.made)
 		if err != nil {
 			return err
 		}
@@ -386,10 +386,8 @@ func (b *build) warn(id graph.ActionID, findings []engine.Finding) (out []engine
 
 // verdictRecord is what a verdict adds to the ledger. The pointer moves only to what is fresh.
 func (b *build) verdictRecord(n *graph.Node, i int, t *trial, v plan.Verdict) *record {
-	rec := &record{id: t.id, version: b.s.versionOf(n, i, t.result.Key, t.outputs), puts: t.puts, finishes: true}
-	rec.version.Created = time.Now()
-	rec.unwritten = append(t.unwritten, versionKey(rec.version.ID))
-	b.s.unwritten.add(versionKey(rec.version.ID), *rec.version)
+	rec := &record{id: t.id, puts: t.puts, unwritten: t.unwritten, finishes: true}
+	b.s.setVersion(rec, b.s.versionOf(n, i, t.result.Key, t.outputs))
 	if v.State == engine.Fresh {
 		rec.point, rec.shape, rec.outputs, rec.show = true, b.pointed(n, i, t.verdict.Unmeasured), plan.Visible(t.result, t.outputs), isJob(n)
 	}

@@ -258,9 +258,19 @@ func (s *Session) tableFiles(ctx context.Context, t cache.Tree) (out []fingerpri
 
 // table is the output as the engine reads it.
 func (x *outputMeasure) table(ctx context.Context) (duckdb.Table, error) {
-	files, err := x.s.blobPaths(ctx, x.content.Tree)
-	return duckdb.Table{Name: x.output.Name, IsOutput: true, Format: x.output.Format, Compression: x.output.Compression, Columns: x.content.Columns,
-		Parts: []duckdb.Part{{Files: files}}}, err
+	return x.s.contentTable(ctx, x.content)
+}
+
+// contentTable is the content of an output as the engine reads it.
+func (s *Session) contentTable(ctx context.Context, c engine.Content) (duckdb.Table, error) {
+	files, err := s.blobPaths(ctx, c.Tree)
+	return tableOf(c, files), err
+}
+
+// tableOf is the content of an output, or what is left of it, in files.
+func tableOf(c engine.Content, files []string) duckdb.Table {
+	return duckdb.Table{Name: c.Output.Name, IsOutput: true, Format: c.Output.Format, Compression: c.Output.Compression, Columns: c.Columns,
+		Parts: []duckdb.Part{{Files: files}}}
 }
 
 func (x *outputMeasure) scratch() string { return filepath.Join(x.dir, "scratch") }
@@ -502,22 +512,21 @@ func (x *outputMeasure) lookUp(ctx context.Context, outputs []*outputMeasure) er
 	if !x.readable() && x.facts.Fingerprint != nil { // that was said already
 		return nil
 	}
-	own := 0
 	for at, e := range x.node.References {
 		if e.Holder != x.output {
 			continue
 		}
-		if err := x.lookUpOne(ctx, x.output.References[own], at, outputs); err != nil {
+		if err := x.lookUpOne(ctx, at, outputs); err != nil {
 			return err
 		}
-		own++
 	}
 	return nil
 }
 
-func (x *outputMeasure) lookUpOne(ctx context.Context, r engine.Reference, at int, outputs []*outputMeasure) error {
+func (x *outputMeasure) lookUpOne(ctx context.Context, at int, outputs []*outputMeasure) error {
 	e := x.node.References[at]
-	text := fmt.Sprintf("%s in %s", r.Column, r.To)
+	column, to := e.Input.Name, e.Input.From
+	text := fmt.Sprintf("%s in %s", column, to)
 	if x.facts.Fingerprint == nil {
 		x.violated(engine.RuleReferences, text, errUnmeasured.Error())
 		return nil
@@ -539,14 +548,14 @@ func (x *outputMeasure) lookUpOne(ctx context.Context, r engine.Reference, at in
 	} else if other.Parts, other.Columns, err = x.s.parts(ctx, x.references[at]); err != nil {
 		return x.failed(ctx, engine.RuleReferences, text, err)
 	}
-	report, err := duckdb.CheckReference(ctx, own, r.Column, other, e.LooksUp(), x.scratch(), x.threads, x.node.Target.Memory)
+	report, err := duckdb.CheckReference(ctx, own, column, other, e.LooksUp(), x.scratch(), x.threads, x.node.Target.Memory)
 	if err != nil {
 		return x.failed(ctx, engine.RuleReferences, text, err)
 	}
 	if report.Rows == 0 {
 		x.passed(engine.RuleReferences, text)
 	} else {
-		x.violated(engine.RuleReferences, text, fmt.Sprintf("%s with a value that %s does not have%s", count(report.Rows, "row"), r.To, suchAs(report.Samples)))
+		x.violated(engine.RuleReferences, text, fmt.Sprintf("%s with a value that %s does not have%s", count(report.Rows, "row"), to, suchAs(report.Samples)))
 	}
 	return nil
 }

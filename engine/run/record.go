@@ -263,6 +263,13 @@ func (b *build) made(n *graph.Node, r jobResult) *record {
 	return rec
 }
 
+// setVersion has a record hold a version that may be new, which is at hand until it is written.
+func (s *Session) setVersion(rec *record, v *engine.Version) {
+	v.Created = time.Now()
+	rec.version, rec.unwritten = v, append(rec.unwritten, versionKey(v.ID))
+	s.unwritten.add(versionKey(v.ID), *v)
+}
+
 // upToDate is what a fresh action without a job has to record: nothing if the pointer and dpb-out are as they should be.
 func (b *build) upToDate(n *graph.Node, i int) (*record, error) {
 	id, current := n.Base+graph.ActionID(i), b.s.Current(n, i)
@@ -270,15 +277,13 @@ func (b *build) upToDate(n *graph.Node, i int) (*record, error) {
 	rec := &record{id: id, show: isJob(n), shape: b.pointed(n, i, p.Unmeasured)}
 	if decided && p.Result != nil { // else the pointer itself told so
 		rec.version, rec.outputs = b.s.versionOf(n, i, p.Result.Key, p.Outputs), plan.Visible(p.Result, p.Outputs)
-		rec.version.Created = time.Now()
 		rec.restored, rec.point = rec.version.ID != current, rec.version.ID != current || b.s.currentRules(n, i) != rec.shape
 	}
 	if !rec.point && (!isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current)) {
 		return nil, nil
 	}
 	if rec.version != nil {
-		rec.unwritten = []any{versionKey(rec.version.ID)}
-		b.s.unwritten.add(rec.unwritten[0], *rec.version)
+		b.s.setVersion(rec, rec.version)
 		return rec, nil
 	}
 	v, ok, err := b.s.version(current)

@@ -155,16 +155,13 @@ func (sp *splitting) filter(ctx context.Context, drop func(file int, row int64) 
 
 // rejectWhere finds the rows that conditions name, writes the quarantine and leaves them out.
 func (sp *splitting) rejectWhere(ctx context.Context, rejects []*engine.Reject, split *engine.Split) error {
-	table := duckdb.Table{Name: sp.output.Name, IsOutput: true, Format: sp.output.Format, Compression: sp.output.Compression, Columns: sp.content.Columns}
-	job := duckdb.SplitJob{Table: table, Rejects: rejects, Params: sp.s.params(sp.node, sp.i), Unreadable: sp.unreadable,
+	var files, names []string
+	for _, f := range sp.files {
+		files, names = append(files, f.Path), append(names, f.Name)
+	}
+	job := duckdb.SplitJob{Table: tableOf(sp.content, files), FileNames: names, Rejects: rejects, Params: sp.s.params(sp.node, sp.i), Unreadable: sp.unreadable,
 		Quarantine: filepath.Join(sp.dir, quarantineFile), KeptDir: filepath.Join(sp.dir, "kept"), Scratch: sp.scratch(), Threads: sp.threads,
 		Memory: sp.node.Target.Memory}
-	part := duckdb.Part{}
-	for _, f := range sp.files {
-		part.Files = append(part.Files, f.Path)
-		job.FileNames = append(job.FileNames, f.Name)
-	}
-	job.Table.Parts = []duckdb.Part{part}
 	if err := os.MkdirAll(job.KeptDir, 0o777); err != nil {
 		return err
 	}

@@ -61,17 +61,12 @@ func (s *Session) blobPaths(ctx context.Context, d cache.TreeDigest) ([]string, 
 	if err != nil {
 		return nil, err
 	}
+	files, err := s.tableFiles(ctx, t)
 	var out []string
-	for _, e := range t.Entries {
-		if e.Kind != cache.File && e.Kind != cache.Exec {
-			continue
-		}
-		if err := s.Store.Verify(ctx, e.Digest); err != nil {
-			return nil, err
-		}
-		out = append(out, s.Store.BlobPath(e.Digest))
+	for _, f := range files {
+		out = append(out, f.Path)
 	}
-	return out, nil
+	return out, err
 }
 
 // executeSQL runs the statements of a target over the blobs of its inputs, which the engine reads where they lie.
