@@ -127,6 +127,9 @@ type Run struct {
 	ExitCode  int    // of the command; 0 if it was not that which failed
 	Log       cache.Digest
 	Outputs   []OutputResult // of a success: shows whether the job is reproducible
+	Metrics   cache.Digest   `json:",omitzero"` // likewise
+	// Verifies: dpb verify ran the job of a result that counts, and no failure takes that back.
+	Verifies bool `json:",omitempty"`
 }
 
 // State of a target at a partition. The order is that in which they are decided: the first that holds.

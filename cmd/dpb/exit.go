@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -107,11 +108,14 @@ func codeOf(err error) int {
 }
 
 // exits writes the exit codes of a command for its help text.
-func exits(codes ...int) string {
+func exits(codes ...int) string { return exitsMeaning(nil, codes...) }
+
+// exitsMeaning is exits for a command of which some codes mean something of its own.
+func exitsMeaning(own map[int]string, codes ...int) string {
 	var b strings.Builder
 	b.WriteString("\n\nExit codes:")
 	for _, c := range codes {
-		fmt.Fprintf(&b, "\n  %3d  %s", c, exitText[c])
+		fmt.Fprintf(&b, "\n  %3d  %s", c, cmp.Or(own[c], exitText[c]))
 	}
 	return b.String()
 }

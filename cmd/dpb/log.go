@@ -11,22 +11,22 @@ import (
 )
 
 func (a *app) logCmd() *cobra.Command {
-	var text bool
+	var text, verify bool
 	c := &cobra.Command{
 		Use:   "log LABEL[@PARTITION]",
 		Short: "List the versions of a partition, newest first, or print the log of its last job",
 		Long: `List the versions of a partition, newest first, also those that rules hold and those that were accepted; * marks the one that is current. With --text
-it prints what the last job wrote to its standard output and error.` + exits(exitOK, exitUsage, exitLocal),
+it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran.` + exits(exitOK, exitUsage, exitLocal),
 		Example:           "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withTarget(args[0], func(s *run.Session, sel graph.Selected) error {
-				if text {
+				if text || verify {
 					if len(sel.Partitions) != 1 {
 						return usagef("%s means %s; name one", args[0], plural(len(sel.Partitions), "partition"))
 					}
-					err := s.CopyLog(c.Context(), a.stdout, sel.Node, sel.Partitions[0])
+					err := s.CopyLog(c.Context(), a.stdout, sel.Node, sel.Partitions[0], verify)
 					if errors.Is(err, run.ErrNoRun) {
 						return usagef("%s: %w", args[0], err)
 					}
@@ -37,6 +37,7 @@ it prints what the last job wrote to its standard output and error.` + exits(exi
 		},
 	}
 	c.Flags().BoolVar(&text, "text", false, "print the log of the last job")
+	c.Flags().BoolVar(&verify, "verify", false, "print the log of the last job that dpb verify ran")
 	a.jsonFlag(c)
 	return c
 }
@@ -82,6 +83,9 @@ func (a *app) printEntry(name string, e run.Entry) {
 	state := ""
 	if what := e.Standing.String(); what != "" {
 		state = "  " + ui.Line(what)
+	}
+	if what := e.Verified.String(); what != "" {
+		state += "  " + what
 	}
 	fmt.Fprintf(a.stdout, "%s %s#%s  %s  %s  %s on %s%s\n", mark, name, e.Version[:12], e.Created.UTC().Format("2006-01-02 15:04:05"), commit, e.Provenance.User,
 		e.Provenance.Host, state)

@@ -203,6 +203,7 @@ func (a *app) printDetails(d *run.Details) {
 	for _, u := range d.Uncovered {
 		a.line("uncovered", u)
 	}
+	a.line("verified", verifiedText(d.Verified))
 	for _, o := range d.Outputs {
 		a.printOutput(o)
 	}

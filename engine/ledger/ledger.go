@@ -254,7 +254,7 @@ func findResult(c *sqlite.Conn, k cache.ActionKey) (engine.Result, bool, error) 
 	return one[engine.Result](c, "SELECT body FROM result WHERE key = ?", k[:])
 }
 
-// LastRun finds the last attempt at a key of which the record can be read: runs are evidence only, and never keep a job from running.
+// LastRun finds the last attempt at a key of which the record can be read: runs are evidence only, and never keep a job from running. Those of dpb verify are not asked.
 func (l *Ledger) LastRun(k cache.ActionKey) (r engine.Run, ok bool, err error) {
 	err = l.read(func(c *sqlite.Conn) (err error) {
 		r, ok, err = findLastRun(c, k)
@@ -268,7 +268,7 @@ func findLastRun(c *sqlite.Conn, k cache.ActionKey) (r engine.Run, ok bool, err 
 		if ok {
 			return nil
 		}
-		if run, err := decode[engine.Run](columnBytes(s, 0)); err == nil {
+		if run, err := decode[engine.Run](columnBytes(s, 0)); err == nil && !run.Verifies {
 			r, ok = run, true
 		}
 		return nil
@@ -298,6 +298,12 @@ func (l *Ledger) Lookup(k cache.ActionKey) (result *engine.Result, failed bool, 
 func (l *Ledger) Runs(workspace string, label engine.Label, partition string) ([]engine.Run, error) {
 	return many[engine.Run](l, `SELECT r.body FROM run r JOIN target t ON t.id = r.target WHERE t.workspace = ? AND t.label = ? AND r.partition = ?
 		ORDER BY r.id DESC`, workspace, label.String(), partition)
+}
+
+// Verifications lists the attempts that dpb verify made at a key, newest first.
+func (l *Ledger) Verifications(k cache.ActionKey) ([]engine.Run, error) {
+	runs, err := many[engine.Run](l, "SELECT body FROM run WHERE key = ? ORDER BY id DESC", k[:])
+	return slices.DeleteFunc(runs, func(r engine.Run) bool { return !r.Verifies }), err
 }
 
 // VersionsOf lists the versions of an action, newest first.

@@ -75,12 +75,12 @@ func (s *Session) Diff(ctx context.Context, a, b engine.Version, opts DiffOption
 // diffSide is one output of one of two versions, as it was declared when the version was made.
 type diffSide struct {
 	plan.Made
-	version engine.Version
-	known   bool // the version has the output
+	name  string // tells the two apart
+	known bool   // the version has the output
 }
 
 func (s *Session) diffSide(n *graph.Node, o *engine.Output, v engine.Version) (d diffSide, err error) {
-	d.version = v
+	d.name = v.ID.Short()
 	d.Made, d.known, err = s.madeOf(v.ID, n, o)
 	return d, err
 }
@@ -124,7 +124,7 @@ func (s *Session) compared(d diffSide) (side compare.Side, err error) {
 // diffTable is a side as the engine reads it, under a name that tells the two apart.
 func (s *Session) diffTable(ctx context.Context, d diffSide) (duckdb.Table, error) {
 	t, err := s.contentTable(ctx, d.Content)
-	t.Name += "#" + d.version.ID.Short()
+	t.Name += "#" + d.name
 	return t, err
 }
 

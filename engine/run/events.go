@@ -29,6 +29,7 @@ type Job struct {
 	Slot      int    // which of the -j places it runs in, from 0
 	Started   time.Time
 	Judged    bool // no job runs: a known result is split, measured or judged anew
+	Verifies  bool // its result is known: it runs to see whether it gives the same again
 }
 
 // Outcome is how a job ended.
@@ -48,6 +49,7 @@ type Outcome struct {
 	State     engine.State     // Fresh, or Held with its rules in Failure; 0 if it failed
 	Same      bool             // the outputs equal those of the version before: consumers are not affected
 	Warned    []engine.Finding // rules that are violated and only warn
+	Differs   bool             // of one that verifies: it gave something else, as Failure says
 }
 
 // Counts says how many actions of the build are in which condition.

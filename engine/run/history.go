@@ -24,6 +24,7 @@ type Entry struct {
 	Key        string            `json:"key"`
 	Provenance engine.Provenance `json:"provenance"`
 	Standing
+	Verified *Verified `json:"verified,omitempty"`
 }
 
 // Verdicts of a version.
@@ -71,7 +72,11 @@ func (s *Session) History(n *graph.Node, i int) ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		entries[k] = Entry{v.ID.String(), v.Created, v.Key.String(), v.Provenance, st}
+		verified, err := s.verifiedOf(v.Key)
+		if err != nil {
+			return nil, err
+		}
+		entries[k] = Entry{v.ID.String(), v.Created, v.Key.String(), v.Provenance, st, verified}
 	}
 	return entries, nil
 }
@@ -124,12 +129,13 @@ func (s *Session) judgementOf(label engine.Label, subject engine.VersionID) (j *
 // ErrNoRun says that an action has no job whose log could be shown.
 var ErrNoRun = errors.New("no job has run yet")
 
-// CopyLog writes the log of the last run of an action. It returns ErrNoRun if there was none.
-func (s *Session) CopyLog(ctx context.Context, w io.Writer, n *graph.Node, i int) error {
+// CopyLog writes the log of the last run of an action in a build, or in dpb verify. It returns ErrNoRun if there was none.
+func (s *Session) CopyLog(ctx context.Context, w io.Writer, n *graph.Node, i int, verify bool) error {
 	if s.Ledger == nil {
 		return ErrNoRun
 	}
 	runs, err := s.Ledger.Runs(s.Graph.Workspace.Name, n.Target.Label, n.Set.Text(i))
+	runs = slices.DeleteFunc(runs, func(r engine.Run) bool { return r.Verifies != verify })
 	switch {
 	case err != nil:
 		return err
@@ -170,6 +176,7 @@ type Details struct {
 	Outputs    []DetailedOutput  `json:"outputs"`
 	Key        string            `json:"key"`
 	Parts      []DetailedPart    `json:"parts,omitempty"`
+	Verified   *Verified         `json:"verified,omitempty"`
 }
 
 // DetailedInput is what the rules on an input said of what it brought to a version.
@@ -218,6 +225,9 @@ func (s *Session) Details(ctx context.Context, v engine.Version) (*Details, erro
 		d.Wall, d.CPU, d.MaxRSS, d.Isolation, d.Writer, d.Uncovered = r.Wall, r.CPU, r.MaxRSS, r.Isolation, r.Writer, r.Uncovered
 	}
 	if d.Standing, err = s.standingOf(v); err != nil {
+		return nil, err
+	}
+	if d.Verified, err = s.verifiedOf(v.Key); err != nil {
 		return nil, err
 	}
 	d.Judgement = d.Standing.judgement

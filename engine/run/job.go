@@ -136,7 +136,7 @@ func (s *Session) runJob(ctx, kill context.Context, p *prepared, r *jobResult) {
 	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Observed: s.Now, Isolation: exec.Isolation}
 	r.err = s.stageAndRun(ctx, kill, p, r)
 	r.run.Wall = time.Since(started)
-	r.result.Wall, r.run.Outputs = r.run.Wall, r.result.Outputs
+	r.result.Wall, r.run.Outputs, r.run.Metrics = r.run.Wall, r.result.Outputs, r.result.Metrics
 	r.outcome.Ended, r.outcome.Wall, r.outcome.Rows = time.Now(), r.run.Wall, rows(r.result.Outputs)
 	for _, o := range r.result.Outputs {
 		r.outcome.Bytes += o.Bytes
@@ -213,9 +213,14 @@ func (s *Session) keepLog(ctx context.Context, p *prepared, path string, r *jobR
 		return err
 	}
 	r.result.Log, r.run.Log = d, d
-	r.outcome.Log = s.Store.BlobPath(d)
-	if rel, err := filepath.Rel(s.Root, r.outcome.Log); err == nil {
-		r.outcome.Log = rel
-	}
+	r.outcome.Log = s.belowRoot(s.Store.BlobPath(d))
 	return nil
+}
+
+// belowRoot is a path as people know it, relative to the workspace's root.
+func (s *Session) belowRoot(path string) string {
+	if rel, err := filepath.Rel(s.Root, path); err == nil {
+		return rel
+	}
+	return path
 }

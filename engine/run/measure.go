@@ -197,37 +197,43 @@ func (x *outputMeasure) fingerprint(ctx context.Context) error {
 		x.cannotRead()
 		return err
 	}
-	tree, err := x.s.Store.GetTree(ctx, x.content.Tree)
+	f, state, err := x.s.count(ctx, x.content, x.threads)
 	if x.isGone(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	f, state := fingerprint.Opaque(tree.Files(), tree.Size())
-	if isTable(x.output) {
-		files, err := x.s.tableFiles(ctx, tree)
-		if x.isGone(err) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		table := fingerprint.Table{Format: x.output.Format, Compression: x.output.Compression, Columns: x.content.Columns, Files: files}
-		counted, counts, err := fingerprint.Compute(ctx, table, x.threads)
-		switch {
-		case err == nil:
-			f, state = counted, counts
-		case ctx.Err() != nil || isLocal(err):
-			return err
-		default:
-			f.Unreadable = oneLine(err)
-		}
-	}
 	x.facts.Fingerprint = f
 	x.cannotRead()
 	x.record(fingerprintKey(id), measured{*f, state}, func(tx *ledger.Tx) error { return tx.PutFingerprint(id, *f, state) })
 	return nil
+}
+
+// count computes the fingerprint of a content whose bytes are there, and what merges of it.
+func (s *Session) count(ctx context.Context, c engine.Content, threads int) (*engine.Fingerprint, fingerprint.State, error) {
+	tree, err := s.Store.GetTree(ctx, c.Tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, state := fingerprint.Opaque(tree.Files(), tree.Size())
+	if !isTable(c.Output) {
+		return f, state, nil
+	}
+	files, err := s.tableFiles(ctx, tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	table := fingerprint.Table{Format: c.Output.Format, Compression: c.Output.Compression, Columns: c.Columns, Files: files}
+	counted, counts, err := fingerprint.Compute(ctx, table, threads)
+	switch {
+	case err == nil:
+		return counted, counts, nil
+	case ctx.Err() != nil || isLocal(err):
+		return nil, nil, err
+	}
+	f.Unreadable = oneLine(err)
+	return f, state, nil
 }
 
 // cannotRead notes that rows are not what the columns say. Where nobody said which columns there are, and no rules on them, it is only told.

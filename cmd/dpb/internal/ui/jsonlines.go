@@ -22,7 +22,7 @@ const jsonCounts = time.Second
 //	{"event":"done","time":"…","seconds":1.5,"interrupted":true,"counts":{…},"failures":[…],"outputs":[…]}
 //
 // Where "judged" is true no job runs: a known result is split, measured or judged. The result of a finished job is "ran", "same" (it ran and its outputs equal those
-// before), "judged" (no job ran), "held" or "failed"; the last two have "failure", one line, and may have "problems" [{file, line, column, summary, detail, hint}], "log", the
+// before), "judged" (no job ran), "held", "failed" or, of dpb verify, "differs"; the last three have "failure", one line, and may have "problems" [{file, line, column, summary, detail, hint}], "log", the
 // path of the whole log, and "tail", its last lines. "warned" lists the rules that are violated and only warn, of a job or, with label, partition and owner, of a build. A
 // failure of a build has label, partition, state, reason, owner, log and blocked, the number of actions that wait for it; one that is held or refused has findings, the
 // rules that fail, and the version that is held, or the input that is refused with its producer and producer_owner. An output has label, partitions and path. The counts
@@ -165,11 +165,13 @@ func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
 	switch {
 	case o.State == engine.Held:
 		f.Result = "held"
+	case o.Differs:
+		f.Result = "differs"
 	case o.Failure != "":
 		f.Result = "failed"
 	case j.Judged:
 		f.Result = "judged"
-	case o.Same:
+	case o.Same, j.Verifies:
 		f.Result = "same"
 	}
 	l.write(f)

@@ -58,7 +58,11 @@ func (p printer) succeeded(j run.Job, o run.Outcome) string {
 	if o.Elsewhere {
 		return p.green.Sprint("took ") + j.Label.At(j.Partition) + " from another dpb, which made it meanwhile"
 	}
-	line := p.green.Sprint("ran ") + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
+	word := "ran "
+	if j.Verifies {
+		word = "verified "
+	}
+	line := p.green.Sprint(word) + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
 	if o.Rows >= 0 {
 		line += ", " + plural(int(o.Rows), "row")
 	}
@@ -78,8 +82,11 @@ func (p printer) sameText(o run.Outcome) string {
 // failed is what there is to say of a job that failed: where, the end of its log, and the path of the whole.
 func (p printer) failed(j run.Job, o run.Outcome) []string {
 	word := "failed "
-	if o.State == engine.Held {
+	switch {
+	case o.State == engine.Held:
 		word = "held "
+	case o.Differs:
+		word = "differs "
 	}
 	head := p.red.Sprint(word) + j.Label.At(j.Partition) + p.in(o.Wall) + p.because(j)
 	lines := []string{head}
