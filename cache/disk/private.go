@@ -1,12 +1,10 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // Private is a directory that belongs to this process while it lives. Whoever makes the next one beside it removes those of processes that are gone, so
@@ -98,40 +96,4 @@ func RemoveAll(dir string) error {
 		return nil
 	})
 	return os.RemoveAll(dir)
-}
-
-// Lock waits until no other process, and no other goroutine, holds the lock of that name.
-func (s *Store) Lock(ctx context.Context, name string) (release func(), err error) {
-	path := filepath.Join(s.Dir, "jobs", name+".lock")
-	for {
-		f, err := tryLock(path)
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			return func() { _ = os.Remove(path); f.Close() }, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// tryLock returns nil if the lock is held. Its holder removes the file, so a lock counts only on the file that has the name.
-func tryLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	if flock(f, false) == nil {
-		held, err := f.Stat()
-		named, namedErr := os.Stat(path)
-		if err == nil && namedErr == nil && os.SameFile(held, named) {
-			return f, nil
-		}
-	}
-	f.Close()
-	return nil, nil
 }

@@ -29,6 +29,8 @@ type Store struct {
 	Dir string
 	// Warn is told of damage that was found and set aside.
 	Warn func(string)
+	// Me is told to those who wait for a lock of this process.
+	Me Holder
 
 	private *Private
 	once    sync.Once

@@ -3,6 +3,8 @@
 package disk
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -24,14 +26,27 @@ func lockDir(name string, wait bool) (*os.File, error) {
 	return f, nil
 }
 
+// flock locks an open file until it is closed. Without wait its error is errHeld if another holds the lock.
 func flock(f *os.File, wait bool) error {
 	how := unix.LOCK_EX
 	if !wait {
 		how |= unix.LOCK_NB
 	}
 	for {
-		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
-			return err
+		switch err := sysFlock(int(f.Fd()), how); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EWOULDBLOCK:
+			return errHeld
+		default:
+			return fmt.Errorf("%s can't be locked (%w): its file system must know locks, without which two dpb would run the same jobs; keep the store on another one",
+				f.Name(), err)
 		}
 	}
 }
+
+// sysFlock is replaced by tests that need a file system without locks.
+var sysFlock = unix.Flock
+
+var errHeld = errors.New("another process holds the lock")

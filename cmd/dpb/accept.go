@@ -50,6 +50,7 @@ held anew. --revoke takes it back: current goes back to the version before, and 
 	c.Flags().StringVar(&f.input, "input", "", "accept what this input brings, which the target's rules refuse")
 	c.Flags().BoolVar(&f.list, "list", false, "list what is accepted in this checkout")
 	c.Flags().BoolVar(&f.revoke, "revoke", false, "take an acceptance back")
+	a.lockFlag(c)
 	a.jsonFlag(c)
 	return c
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -33,6 +34,7 @@ type app struct {
 	nowText  string
 	progress string
 	json     bool
+	lockWait time.Duration // --lock-timeout
 
 	root    string
 	now     time.Time
@@ -107,6 +109,9 @@ func (a *app) prepare() error {
 		color.NoColor = a.color == "never"
 	default:
 		return usagef("--color is auto, always or never, not %q", a.color)
+	}
+	if a.lockWait < 0 {
+		return usagef("--lock-timeout %s: want a positive time, such as 10m", a.lockWait)
 	}
 	a.now = time.Now()
 	if a.nowText != "" {
@@ -251,7 +256,8 @@ func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error)
 	if err != nil {
 		return err
 	}
-	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH")})
+	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
+		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait})
 	if err != nil {
 		return err
 	}
@@ -388,6 +394,11 @@ func (a *app) printJSON(v any) error {
 
 func (a *app) progressFlag(c *cobra.Command) {
 	c.Flags().StringVar(&a.progress, "progress", "auto", "how to show progress: "+strings.Join(ui.Modes(), ", "))
+}
+
+// lockFlag is for commands that write to the store.
+func (a *app) lockFlag(c *cobra.Command) {
+	c.Flags().DurationVar(&a.lockWait, "lock-timeout", 0, "how long to wait for another dpb that works on the same, such as 10m; default: as long as its job takes")
 }
 
 func (a *app) jsonFlag(c *cobra.Command) {

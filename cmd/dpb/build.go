@@ -43,6 +43,7 @@ Without a pattern it builds everything.` +
 	c.Flags().StringArrayVarP(&f.partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
 	c.Flags().StringVar(&f.profile, "profile", "", "write a trace of the jobs to this file, for chrome://tracing or Perfetto")
 	a.progressFlag(c)
+	a.lockFlag(c)
 	a.jsonFlag(c)
 	return c
 }
@@ -106,9 +107,12 @@ func outcome(s run.Summary, err error) error {
 	}
 	code := exitOK
 	for _, f := range s.Failures {
-		if f.Local {
+		switch {
+		case f.Locked:
+			code = worst(code, exitLocked)
+		case f.Local:
 			code = worst(code, exitLocal)
-		} else {
+		default:
 			code = worst(code, exitOfState(f.State, 0))
 		}
 	}

@@ -52,6 +52,7 @@ where the versions differ.` +
 	c.Flags().BoolVar(&f.NoRows, "no-rows", false, "compare schemas and fingerprints only, without reading data")
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "of --rebuild: how many jobs run at once; default: one a core")
 	a.progressFlag(c)
+	a.lockFlag(c)
 	a.jsonFlag(c)
 	return c
 }

@@ -24,13 +24,13 @@ import (
 var (
 	// ErrNone says that there is no ledger yet.
 	ErrNone = errors.New("there is no ledger")
-	// ErrLocked says that another process held the ledger's lock for all of LockTimeout.
+	// ErrLocked says that another process held the ledger's lock for as long as this one was to wait.
 	ErrLocked = errors.New("another process keeps it locked")
 
 	errOlder = errors.New("it was written by an older dpb; any dpb build brings it up to date")
 )
 
-// LockTimeout is how long a writer waits for another process. A commit takes milliseconds. Tests make it shorter, before they open a ledger.
+// LockTimeout is how long a writer waits for another process if nothing else is said. A commit takes milliseconds. Tests make it shorter, before they open a ledger.
 var LockTimeout = time.Minute
 
 var (
@@ -52,22 +52,26 @@ const (
 // Ledger is an open ledger. It is safe for concurrent use, also by several processes: readers never wait.
 type Ledger struct {
 	pool   *sqlitex.Pool
+	file   string
 	ids    onDisk[string, int64]
 	chunks onDisk[cache.SectionDigest, bool]
 }
 
 // Open opens the ledger in a directory and makes it if there is none.
-func Open(dir string) (*Ledger, error) {
+func Open(dir string) (*Ledger, error) { return OpenWaiting(dir, LockTimeout) }
+
+// OpenWaiting is Open for a process that waits for others that long.
+func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 	file := filepath.Join(dir, fileName)
 	conn, err := sqlite.OpenConn(file, sqlite.OpenReadWrite, sqlite.OpenCreate)
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
-	conn.SetBusyTimeout(LockTimeout)
-	if err = errors.Join(createOrWait(conn), conn.Close()); err != nil {
+	conn.SetBusyTimeout(wait)
+	if err = errors.Join(createOrWait(conn, file, wait), conn.Close()); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
-	l, err := open(file, sqlite.OpenReadWrite)
+	l, err := open(file, sqlite.OpenReadWrite, wait)
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
@@ -99,7 +103,7 @@ func atRest(file string) bool {
 }
 
 func openChecked(name string, flags sqlite.OpenFlags) (*Ledger, error) {
-	l, err := open(name, flags)
+	l, err := open(name, flags, LockTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -110,18 +114,21 @@ func openChecked(name string, flags sqlite.OpenFlags) (*Ledger, error) {
 	return l, nil
 }
 
-func open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
+func open(name string, flags sqlite.OpenFlags, wait time.Duration) (*Ledger, error) {
 	pool, err := sqlitex.NewPool(name, sqlitex.PoolOptions{Flags: flags, PoolSize: readers, PrepareConn: func(c *sqlite.Conn) error {
-		c.SetBusyTimeout(LockTimeout)
+		c.SetBusyTimeout(wait)
 		return pragmas(c, "synchronous = FULL", "foreign_keys = ON", "cache_size = -20000")
 	}})
-	return &Ledger{pool: pool}, err
+	return &Ledger{pool: pool, file: name}, err
 }
 
-// orLocked adds ErrLocked to what SQLite says when it waited for a lock in vain.
-func orLocked(err error) error {
+// orLocked adds ErrLocked, and who is to blame, to what SQLite says when it waited for a lock in vain.
+func orLocked(err error, file string) error {
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultBusy, sqlite.ResultLocked:
+		if who := heldBy(file); who != "" {
+			return fmt.Errorf("%w (%s): %w", ErrLocked, who, err)
+		}
 		return fmt.Errorf("%w: %w", ErrLocked, err)
 	}
 	return err
@@ -137,9 +144,9 @@ func pragmas(c *sqlite.Conn, list ...string) error {
 }
 
 // createOrWait is create, once more while another process does the same: SQLite itself doesn't wait when it changes the mode of the journal.
-func createOrWait(c *sqlite.Conn) error {
-	for end := time.Now().Add(LockTimeout); ; time.Sleep(5 * time.Millisecond) {
-		if err := orLocked(create(c)); !errors.Is(err, ErrLocked) || time.Now().After(end) {
+func createOrWait(c *sqlite.Conn, file string, wait time.Duration) error {
+	for end := time.Now().Add(wait); ; time.Sleep(5 * time.Millisecond) {
+		if err := orLocked(create(c), file); !errors.Is(err, ErrLocked) || time.Now().After(end) {
 			return err
 		}
 	}
@@ -199,7 +206,7 @@ func check(c *sqlite.Conn) error {
 func (l *Ledger) Close() error { return l.pool.Close() }
 
 func (l *Ledger) read(f func(*sqlite.Conn) error) (err error) {
-	defer func() { err = orLocked(err) }()
+	defer func() { err = orLocked(err, l.file) }()
 	c, err := l.pool.Take(context.Background())
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)

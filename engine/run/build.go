@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -67,11 +68,15 @@ type pass struct {
 	failures   []graph.ActionID
 	again      bool // another pass has to follow; start nothing any more
 	known      map[graph.ActionID]*engine.Result
-	waiters    map[graph.ActionID][]func() // what waits for the verdict of an action
-	verdicts   []*trial                    // measured, and ready for a verdict
+	waiters    map[graph.ActionID][]func()    // what waits for the verdict of an action
+	verdicts   []*trial                       // measured, and ready for a verdict
+	barred     map[graph.ActionID]bool        // queued, and somebody else has its key
+	holders    map[graph.ActionID]disk.Holder // of those that are or were barred: for whom they wait, once people know
+	deadline   map[graph.ActionID]time.Time   // likewise, if there is one: when they give up
 
 	results   chan jobResult
 	measured  chan *trial
+	locks     chan lockNews
 	recorder  *recorder
 	recordErr error // the first that the recorder met
 }
@@ -128,6 +133,7 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 	b.jobs, b.outcomes, b.placed = map[graph.ActionID]Job{}, map[graph.ActionID]Outcome{}, map[graph.ActionID]int{}
 	b.known, b.waiters = map[graph.ActionID]*engine.Result{}, map[graph.ActionID][]func(){}
 	b.results, b.measured = make(chan jobResult, b.opts.Jobs), make(chan *trial, b.opts.Jobs)
+	b.barred, b.holders, b.deadline, b.locks = map[graph.ActionID]bool{}, map[graph.ActionID]disk.Holder{}, map[graph.ActionID]time.Time{}, make(chan lockNews)
 	for slot := range b.opts.Jobs {
 		b.slots = append(b.slots, slot)
 	}
@@ -557,11 +563,13 @@ func CheckSQL(ctx context.Context, t *engine.Target) (problems []engine.Problem)
 
 // loop starts jobs and takes their results until nothing is left to do.
 func (b *build) loop(ctx context.Context) {
+	over, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	for {
 		b.startVerdicts(ctx)
-		b.startJobs(ctx)
+		b.startJobs(ctx, over)
 		b.opts.Events.Counted(b.counts)
-		if len(b.placed) == 0 && (len(b.queue) == 0 && len(b.verdicts) == 0 || b.ending(ctx)) {
+		if len(b.placed) == 0 && (len(b.queue)+len(b.verdicts)+len(b.barred) == 0 || b.ending(ctx)) {
 			return
 		}
 		select {
@@ -569,6 +577,8 @@ func (b *build) loop(ctx context.Context) {
 			b.ended(ctx, r)
 		case t := <-b.measured:
 			b.measuredOne(ctx, t)
+		case news := <-b.locks:
+			b.heard(ctx, news)
 		case item := <-b.recorder.out:
 			b.recorded(item)
 		}
@@ -609,13 +619,20 @@ func (b *build) threads() int {
 	return 1
 }
 
-func (b *build) startJobs(ctx context.Context) {
+func (b *build) startJobs(ctx, over context.Context) {
 	for len(b.slots) > 0 && len(b.queue) > 0 && !b.ending(ctx) {
 		id := heap.Pop(&b.queue).(graph.ActionID)
 		n, i := b.s.Graph.Action(id)
+		result, known := b.known[id]
+		var release func()
+		if !known {
+			var ok bool
+			if release, ok = b.lock(ctx, over, n, i); !ok {
+				continue
+			}
+		}
 		b.transition(n, i, running)
 		b.take(id)
-		result, known := b.known[id]
 		b.started(n, i, known)
 		if known {
 			b.try(ctx, &trial{id: id, result: result})
@@ -623,10 +640,11 @@ func (b *build) startJobs(ctx context.Context) {
 		}
 		prepared, err := b.s.prepareJob(b.decider, b.workers[0], n, i)
 		if err != nil {
+			release()
 			b.results <- jobResult{id: id, err: err}
 			continue
 		}
-		prepared.threads, prepared.owed = b.threads(), b.owed[id]
+		prepared.threads, prepared.owed, prepared.release = b.threads(), b.owed[id], release
 		go func() { b.results <- b.s.execute(ctx, b.opts.Kill, id, prepared) }()
 	}
 }
@@ -634,7 +652,7 @@ func (b *build) startJobs(ctx context.Context) {
 // started tells people of a job, or of a result that is judged without one.
 func (b *build) started(n *graph.Node, i int, judged bool) {
 	id := n.Base + graph.ActionID(i)
-	job := Job{Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Slot: b.placed[id], Started: time.Now(), Judged: judged}
+	job := Job{Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Slot: b.placed[id], Started: time.Now(), Judged: judged, Waited: b.holders[id] != disk.Holder{}}
 	if isJudged(n.Target) || !judged {
 		b.number++
 		job.Number = b.number

@@ -4,12 +4,13 @@ package run
 import (
 	"time"
 
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 )
 
 // Events hears how a build goes. All calls come from one goroutine at a time, in the order in which things happened.
 type Events interface {
-	// Started says that a job began.
+	// Started says that a job began, or, of one with Waits, that it can't.
 	Started(Job)
 	// Finished says that a job ended.
 	Finished(Job, Outcome)
@@ -30,6 +31,9 @@ type Job struct {
 	Started   time.Time
 	Judged    bool // no job runs: a known result is split, measured or judged anew
 	Verifies  bool // its result is known: it runs to see whether it gives the same again
+	// Waits is who runs it now: another dpb, or another machine's. It has no number and no place yet, and goes on when that one is done, or dead.
+	Waits  *disk.Holder
+	Waited bool // it began after it had waited for another dpb
 }
 
 // Outcome is how a job ended.
@@ -44,6 +48,8 @@ type Outcome struct {
 	Bytes    int64
 	// Local says that the machine is to blame, and not the job: a full disk, a file that changed.
 	Local bool
+	// Locked says that another dpb ran it for longer than this one was to wait.
+	Locked bool
 	// Elsewhere says that another dpb made the result while this one waited.
 	Elsewhere bool
 	State     engine.State     // Fresh, or Held with its rules in Failure; 0 if it failed
@@ -103,6 +109,7 @@ type Failure struct {
 	Owner     string           // the team that can act, with contact; "" if none was declared
 	Log       string           // path of the whole log
 	Local     bool             // the machine is to blame, and not the job
+	Locked    bool             // another dpb ran it for too long
 	Blocked   int              // how many actions wait for this one
 }
 

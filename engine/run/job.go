@@ -33,7 +33,8 @@ type prepared struct {
 	sources  []source.Snapshot // whose bytes have to be in the store before the job reads them
 	inPlace  []source.Snapshot // whose bytes stay where they are
 	threads  int
-	owed     bool // its result is known, and its bytes are gone
+	owed     bool   // its result is known, and its bytes are gone
+	release  func() // lets other processes have the key
 
 	dir string
 }
@@ -98,25 +99,20 @@ func (s *Session) snapshots(p *prepared, k int, b plan.Binding) error {
 	return nil
 }
 
-// execute runs a job from its prepared inputs to a result whose bytes are in the store. No two processes run one key at the same time.
+// execute runs a job, of which this process has the key, from its prepared inputs to a result whose bytes are in the store.
 func (s *Session) execute(ctx, kill context.Context, id graph.ActionID, p *prepared) (r jobResult) {
 	r.id = id
 	defer func() { r.panic = caught(recover()) }()
-	release, err := s.Store.Lock(ctx, "key-"+p.key.String())
-	if err != nil {
-		r.err = err
-		return r
-	}
 	if known, ok := s.madeElsewhere(p); ok {
-		r.result, r.release, r.outcome = *known, release, Outcome{Ended: time.Now(), Elsewhere: true, Rows: rows(known.Outputs)}
+		r.result, r.release, r.outcome = *known, p.release, Outcome{Ended: time.Now(), Elsewhere: true, Rows: rows(known.Outputs)}
 		return r
 	}
 	s.runJob(ctx, kill, p, &r)
 	if r.err != nil {
-		release()
+		p.release()
 		return r
 	}
-	r.sections, r.release = p.sections, release
+	r.sections, r.release = p.sections, p.release
 	return r
 }
 

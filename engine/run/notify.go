@@ -29,10 +29,10 @@ func (b *build) notify(ctx context.Context, s *Summary) {
 	}
 }
 
-// cause is a failure as a team is told of it. A missing file and trouble of this machine are nobody's who could be called.
+// cause is a failure as a team is told of it. A missing file, trouble of this machine and a lock are nobody's who could be called.
 func (b *build) cause(f Failure) (notify.Cause, bool) {
 	c := notify.Cause{Target: f.Label.At(f.Partition), State: f.State.String(), Reason: f.Reason, Owner: f.Owner, Blocked: f.Blocked, Log: f.Log}
-	if f.Local || f.State != engine.Held && f.State != engine.Refused && f.State != engine.Failed {
+	if f.Local || f.Locked || f.State != engine.Held && f.State != engine.Refused && f.State != engine.Failed {
 		return c, false
 	}
 	if f.State == engine.Held {

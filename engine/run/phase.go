@@ -15,6 +15,8 @@ import (
 //	 │         │          │           └──────────────────> waiting (bytes are gone: another pass follows)
 //	 │         ├──> done, held, refused, failed, blocked
 //	 └──> queued, done, held, refused, failed, blocked
+//
+// queued also goes to failed, where its lock is not to be had.
 type phase uint8
 
 const (
@@ -36,7 +38,7 @@ var phaseNames = [...]string{"out", "waiting", "queued", "running", "judging", "
 var allowed = [...][]phase{
 	out:     {waiting, queued, done, held, refused, failed, blocked},
 	waiting: {queued, done, held, refused, failed, blocked},
-	queued:  {running},
+	queued:  {running, failed},
 	running: {judging, failed, queued, waiting},
 	judging: {done, held, failed, queued, waiting},
 	done:    {},

@@ -1,8 +1,10 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -26,6 +28,9 @@ type Config struct {
 	Version   string // dpb's own
 	SecretEnv func(name string) (string, bool)
 	PathEnv   string // where programs are looked up
+	Command   string // the command line, for those who wait for this process
+	// LockTimeout is how long to wait for other processes; 0: for jobs as long as they take, to write to the ledger as long as it does by itself.
+	LockTimeout time.Duration
 }
 
 // Session is one checkout with its store and ledger, for the length of one command.
@@ -114,7 +119,9 @@ func (s *Session) openForWriting(dir string) (err error) {
 	if s.Store, err = disk.Open(dir); err != nil {
 		return err
 	}
-	s.Ledger, err = ledger.Open(dir)
+	s.Store.Me = disk.Holder{PID: os.Getpid(), Command: s.Command}
+	s.Store.Me.User, s.Store.Me.Host = userAndHost()
+	s.Ledger, err = ledger.OpenWaiting(dir, cmp.Or(s.LockTimeout, ledger.LockTimeout))
 	return err
 }
 

@@ -58,7 +58,7 @@ func (b *build) failure(id graph.ActionID, waiting int) Failure {
 	f := Failure{Label: n.Target.Label, Partition: n.Set.Text(i), State: b.decider.State(n, i), Owner: b.s.Graph.Workspace.OwnerText(n.Target.Owner), Blocked: waiting}
 	f.Preview = b.opts.preview
 	o := b.broken[id]
-	f.Reason, f.Log, f.Local = o.Failure, o.Log, o.Local
+	f.Reason, f.Log, f.Local, f.Locked = o.Failure, o.Log, o.Local, o.Locked
 	switch f.State {
 	case engine.Held:
 		p, _ := b.decider.Pending(id)

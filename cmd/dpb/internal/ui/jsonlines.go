@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/run"
 )
@@ -18,8 +19,11 @@ const jsonCounts = time.Second
 //
 //	{"event":"started","time":"…","job":1,"label":"//a:b","partition":"day=2017-06-01","kind":"sql","why":"…","slot":0,"judged":true}
 //	{"event":"finished","time":"…","job":1,"label":"//a:b","partition":"…","result":"ran","seconds":0.3,"rows":12,"bytes":345}
+//	{"event":"waiting","time":"…","label":"//a:b","partition":"…","holder":{"pid":4711,"user":"ann","host":"build7","command":"dpb build //...","for":"//a:b@…","since":"…"}}
 //	{"event":"counts","time":"…","counts":{"total":2,"up_to_date":0,"ran":1,"judged":0,"held":0,"refused":0,"failed":0,"running":1,…}}
 //	{"event":"done","time":"…","seconds":1.5,"interrupted":true,"counts":{…},"failures":[…],"outputs":[…]}
+//
+// A job that another dpb runs waits, which is told with who runs it, and again should that be another one; then it is started, or fails with "locked" if --lock-timeout is over.
 //
 // Where "judged" is true no job runs: a known result is split, measured or judged. The result of a finished job is "ran", "same" (it ran and its outputs equal those
 // before), "judged" (no job ran), "held", "failed" or, of dpb verify, "differs"; the last three have "failure", one line, and may have "problems" [{file, line, column, summary, detail, hint}], "log", the
@@ -64,6 +68,13 @@ type jsonStarted struct {
 	Judged bool `json:"judged,omitempty"`
 }
 
+type jsonWaiting struct {
+	jsonEvent
+	Label     string      `json:"label"`
+	Partition string      `json:"partition,omitempty"`
+	Holder    disk.Holder `json:"holder"`
+}
+
 type jsonFinished struct {
 	jsonEvent
 	jsonJob
@@ -72,6 +83,7 @@ type jsonFinished struct {
 	Rows     *int64        `json:"rows,omitempty"`
 	Bytes    int64         `json:"bytes"`
 	Failure  string        `json:"failure,omitempty"`
+	Locked   bool          `json:"locked,omitempty"`
 	Problems []jsonProblem `json:"problems,omitempty"`
 	Log      string        `json:"log,omitempty"`
 	Tail     []string      `json:"tail,omitempty"`
@@ -150,6 +162,10 @@ type jsonOutput struct {
 }
 
 func (l *jsonLines) Started(j run.Job) {
+	if j.Waits != nil {
+		l.write(jsonWaiting{event("waiting", j.Started), j.Label.String(), j.Partition, *j.Waits})
+		return
+	}
 	l.write(jsonStarted{event("started", j.Started), job(j), j.Kind.String(), j.Why, j.Slot, j.Judged})
 }
 
@@ -158,7 +174,7 @@ func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
 		o.Ended = l.now()
 	}
 	f := jsonFinished{jsonEvent: event("finished", o.Ended), jsonJob: job(j), Result: "ran", Seconds: o.Wall.Seconds(),
-		Bytes: o.Bytes, Failure: o.Failure, Problems: problems(o.Problems), Log: o.Log, Tail: o.Tail, Warned: o.Warned}
+		Bytes: o.Bytes, Failure: o.Failure, Locked: o.Locked, Problems: problems(o.Problems), Log: o.Log, Tail: o.Tail, Warned: o.Warned}
 	if o.Rows >= 0 && (o.Failure == "" || o.State == engine.Held) {
 		f.Rows = &o.Rows
 	}

@@ -34,6 +34,20 @@ func (p printer) started(j run.Job) string {
 	return p.faint.Sprint("running ") + j.Label.At(j.Partition) + p.because(j)
 }
 
+// waiting is the line of a job that another process runs.
+func (p printer) waiting(j run.Job) string {
+	line := p.yellow.Sprint("waiting for ") + j.Label.At(j.Partition) + ": " + clean(j.Waits.String()) + " runs it"
+	if as := j.Waits.For; as != "" && as != j.Label.At(j.Partition) {
+		line += " as " + clean(as)
+	}
+	return line
+}
+
+// goingOn is the line of a job that waited for another process, which runs it no more.
+func (p printer) goingOn(j run.Job) string {
+	return p.faint.Sprint("going on with ") + j.Label.At(j.Partition)
+}
+
 // because tells why a job ran, with the space before it.
 func (p printer) because(j run.Job) string {
 	if j.Why == "" {

@@ -51,6 +51,13 @@ func newLive(out io.Writer, size func() (width, height int), now func() time.Tim
 func (l *live) Started(j run.Job) {
 	l.state.Lock()
 	defer l.state.Unlock()
+	if j.Waits != nil {
+		l.kept = append(l.kept, keptLine{l.print.waiting(j), true})
+		return
+	}
+	if j.Waited {
+		l.kept = append(l.kept, keptLine{l.print.goingOn(j), true})
+	}
 	l.start(j)
 }
 

@@ -30,8 +30,15 @@ func newPlain(out io.Writer, now func() time.Time, p printer) *plain {
 func (p *plain) Started(j run.Job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if j.Waits != nil {
+		writeLines(p.out, p.print.waiting(j))
+		return
+	}
 	p.start(j)
-	if p.print.verbose {
+	switch {
+	case j.Waited:
+		writeLines(p.out, p.print.goingOn(j))
+	case p.print.verbose:
 		writeLines(p.out, p.print.started(j))
 	}
 }

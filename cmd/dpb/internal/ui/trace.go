@@ -38,6 +38,9 @@ type traceEvent struct {
 }
 
 func (t *trace) Started(j run.Job) {
+	if j.Waits != nil {
+		return
+	}
 	if t.began.IsZero() {
 		t.began = j.Started
 	}

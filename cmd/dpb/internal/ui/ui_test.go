@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/run"
 )
@@ -298,5 +299,41 @@ func TestRace(t *testing.T) {
 			done()
 			ticks.Wait()
 		})
+	}
+}
+
+// TestWaiting is a job that another dpb runs, and that goes on when that one is dead.
+func TestWaiting(t *testing.T) {
+	c := &clock{t: epoch}
+	host, _ := os.Hostname()
+	waits, goesOn := plays(0, 0, c.now()), plays(1, 0, c.now())
+	waits.Waits = &disk.Holder{PID: 4711, User: "ann", Host: host, Command: "dpb build\x1b[2J //...", For: "//other:plays"}
+	goesOn.Waited = true
+	const told = "waiting for //plays:plays@day=2017-06-00: pid 4711 (ann, dpb build //...) runs it as //other:plays\ngoing on with //plays:plays@day=2017-06-01\n"
+	play := func(e run.Events) {
+		e.Started(waits)
+		e.Started(goesOn)
+	}
+	var plain, onScreen, lines, traced bytes.Buffer
+	play(newPlain(&plain, c.now, newPrinter(false, false)))
+	if plain.String() != told {
+		t.Errorf("plain: %q", &plain)
+	}
+	l := newLive(&onScreen, func() (int, int) { return 200, 24 }, c.now, newPrinter(false, false))
+	play(l)
+	l.close()
+	if got := strings.ReplaceAll(onScreen.String(), eraseLine, ""); got != told {
+		t.Errorf("live: %q", got)
+	}
+	play(newJSONLines(&lines, c.now))
+	want := `{"event":"waiting","time":"2017-06-10T08:00:00Z","label":"//plays:plays","partition":"day=2017-06-00","holder":{"pid":4711,"user":"ann","host":"` + host +
+		`","command":"dpb build\u001b[2J //...","for":"//other:plays","since":"0001-01-01T00:00:00Z"}}`
+	if got, _, _ := strings.Cut(lines.String(), "\n"); got != want {
+		t.Errorf("JSON: %s", got)
+	}
+	events, done := NewTrace(&traced)
+	play(events)
+	if err := done(); err != nil || strings.Count(traced.String(), "slot 0") != 1 || strings.Contains(traced.String(), "4711") {
+		t.Errorf("%v %s", err, &traced)
 	}
 }
