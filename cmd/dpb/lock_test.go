@@ -196,6 +196,27 @@ func TestLockTimeout(t *testing.T) {
 	}
 }
 
+// TestVerifyWaits: a job that runs again is nobody else's meanwhile, and the other way round.
+func TestVerifyWaits(t *testing.T) {
+	t.Parallel()
+	g, build, dirs := two(t)
+	g.open("done")
+	build.ends(t, exitOK)
+	first := start(t, dirs[0], "verify", "--progress", "plain", "//:slow")
+	g.await()
+	out, err := command(t, dirs[0], "verify", "--progress", "plain", "--lock-timeout", "1ms", "//:slow").CombinedOutput()
+	if exitCodeOf(err) != exitLocked || !strings.Contains(string(out), "0 verified, 0 differ, 1 run by another dpb") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	second := start(t, dirs[0], "verify", "--progress", "plain", "//:slow")
+	second.until(t, fmt.Sprintf(`^waiting for //:slow: pid %d \(.*verify`, first.Process.Pid), 1)
+	g.open("done")
+	first.ends(t, exitOK)
+	g.await()
+	g.open("done")
+	second.ends(t, exitOK)
+}
+
 // TestSameKeyTwice: two targets that do the same are one job, and no lock timeout comes between them.
 func TestSameKeyTwice(t *testing.T) {
 	t.Parallel()

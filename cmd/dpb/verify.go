@@ -43,6 +43,7 @@ Without a pattern it verifies everything.` + exitsMeaning(map[int]string{exitOK:
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "how many jobs run at once; default: one a core")
 	c.Flags().StringArrayVarP(&f.partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
 	a.progressFlag(c)
+	a.lockFlag(c)
 	a.jsonFlag(c)
 	return c
 }
@@ -107,6 +108,8 @@ func exitOfVerify(list []run.Verification) int {
 			code = worst(code, exitFailed)
 		case run.InputsGone, run.NotFresh:
 			code = worst(code, exitStale)
+		case run.LockedOut:
+			code = worst(code, exitLocked)
 		case run.RanNot:
 			code = worst(code, exitLocal)
 		}
@@ -135,7 +138,7 @@ func (a *app) printVerified(list []run.Verification) {
 	}
 	same, other := counts[run.GaveSame], counts[run.GaveOther]
 	text := fmt.Sprintf("%d verified, %d differ", same+other, other)
-	for _, r := range []struct{ result, words string }{{run.RanFailed, "failed"}, {run.InputsGone, "can't be verified"}, {run.NotFresh, "not fresh"}, {run.RanNot, "did not run"}} {
+	for _, r := range []struct{ result, words string }{{run.RanFailed, "failed"}, {run.InputsGone, "can't be verified"}, {run.NotFresh, "not fresh"}, {run.LockedOut, "run by another dpb"}, {run.RanNot, "did not run"}} {
 		if n := counts[r.result]; n > 0 {
 			text += fmt.Sprintf(", %d %s", n, r.words)
 		}

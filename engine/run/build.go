@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
-	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -68,11 +67,11 @@ type pass struct {
 	failures   []graph.ActionID
 	again      bool // another pass has to follow; start nothing any more
 	known      map[graph.ActionID]*engine.Result
-	waiters    map[graph.ActionID][]func()    // what waits for the verdict of an action
-	verdicts   []*trial                       // measured, and ready for a verdict
-	barred     map[graph.ActionID]bool        // queued, and somebody else has its key
-	holders    map[graph.ActionID]disk.Holder // of those that are or were barred: for whom they wait, once people know
-	deadline   map[graph.ActionID]time.Time   // likewise, if there is one: when they give up
+	waiters    map[graph.ActionID][]func()  // what waits for the verdict of an action
+	verdicts   []*trial                     // measured, and ready for a verdict
+	barred     map[graph.ActionID]bool      // queued, and somebody else has its key
+	told       map[graph.ActionID]bool      // of those that are or were barred: people know for whom they wait
+	deadline   map[graph.ActionID]time.Time // likewise, if there is one: when they give up
 
 	results   chan jobResult
 	measured  chan *trial
@@ -133,7 +132,7 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 	b.jobs, b.outcomes, b.placed = map[graph.ActionID]Job{}, map[graph.ActionID]Outcome{}, map[graph.ActionID]int{}
 	b.known, b.waiters = map[graph.ActionID]*engine.Result{}, map[graph.ActionID][]func(){}
 	b.results, b.measured = make(chan jobResult, b.opts.Jobs), make(chan *trial, b.opts.Jobs)
-	b.barred, b.holders, b.deadline, b.locks = map[graph.ActionID]bool{}, map[graph.ActionID]disk.Holder{}, map[graph.ActionID]time.Time{}, make(chan lockNews)
+	b.barred, b.told, b.deadline, b.locks = map[graph.ActionID]bool{}, map[graph.ActionID]bool{}, map[graph.ActionID]time.Time{}, make(chan lockNews)
 	for slot := range b.opts.Jobs {
 		b.slots = append(b.slots, slot)
 	}
@@ -652,7 +651,7 @@ func (b *build) startJobs(ctx, over context.Context) {
 // started tells people of a job, or of a result that is judged without one.
 func (b *build) started(n *graph.Node, i int, judged bool) {
 	id := n.Base + graph.ActionID(i)
-	job := Job{Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Slot: b.placed[id], Started: time.Now(), Judged: judged, Waited: b.holders[id] != disk.Holder{}}
+	job := Job{Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Slot: b.placed[id], Started: time.Now(), Judged: judged, Waited: b.told[id]}
 	if isJudged(n.Target) || !judged {
 		b.number++
 		job.Number = b.number

@@ -21,8 +21,18 @@ type lockNews struct {
 	err    error        // it waits no longer
 }
 
-// errWaited says that the wait for another process took longer than it may.
+// errWaited ends a wait.
 var errWaited = errors.New("waited for too long")
+
+// LockedError says that another process ran a job for longer than this one was to wait.
+type LockedError struct {
+	Holder disk.Holder
+	Waited time.Duration
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%s runs it, and that took longer than the lock timeout of %s", e.Holder, e.Waited)
+}
 
 func lockName(k cache.ActionKey) string { return "key-" + k.String() }
 
@@ -35,8 +45,8 @@ func (b *build) lock(ctx, over context.Context, n *graph.Node, i int) (release f
 	case err != nil:
 		b.giveUp(n, i, Outcome{Failure: err.Error(), Local: true})
 	case release == nil:
-		if b.deadline[id].IsZero() && b.s.LockTimeout > 0 {
-			b.deadline[id] = time.Now().Add(b.s.LockTimeout)
+		if b.deadline[id].IsZero() {
+			b.deadline[id] = b.s.lockDeadline()
 		}
 		b.barred[id] = true
 		go b.awaitLock(ctx, over, id, name, b.deadline[id])
@@ -55,29 +65,59 @@ func (b *build) awaitLock(ctx, over context.Context, id graph.ActionID, name str
 		case <-over.Done():
 		}
 	}
+	err := b.s.awaitLock(ctx, name, deadline, func(h disk.Holder) { tell(lockNews{id: id, holder: &h}) })
+	tell(lockNews{id: id, err: err})
+}
+
+// lockDeadline is when a wait that begins now ends; zero: never.
+func (s *Session) lockDeadline() time.Time {
+	if s.LockTimeout <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(s.LockTimeout)
+}
+
+// awaitLock waits until nobody has a key, and tells which other process does. Its error is a LockedError if that takes too long; for this process itself, which may do
+// several things that have the same key, there is no such limit.
+func (s *Session) awaitLock(ctx context.Context, name string, deadline time.Time, tell func(disk.Holder)) error {
 	var last disk.Holder
 	hear := func(h disk.Holder) {
-		if last = h; !b.s.isOwn(h) {
-			tell(lockNews{id: id, holder: &h})
+		if last = h; !s.isOwn(h) {
+			tell(h)
 		}
 	}
 	for {
-		err := b.awaitUntil(ctx, deadline, name, hear)
-		if !errors.Is(err, errWaited) || !b.s.isOwn(last) {
-			tell(lockNews{id: id, err: err})
-			return
+		err := s.awaitUntil(ctx, name, deadline, hear)
+		switch {
+		case !errors.Is(err, errWaited):
+			return err
+		case !s.isOwn(last):
+			return &LockedError{last, s.LockTimeout}
 		}
-		deadline = time.Now().Add(b.s.LockTimeout) // another action of this build has the same key
+		deadline = s.lockDeadline()
 	}
 }
 
-func (b *build) awaitUntil(ctx context.Context, deadline time.Time, name string, hear func(disk.Holder)) error {
+func (s *Session) awaitUntil(ctx context.Context, name string, deadline time.Time, hear func(disk.Holder)) error {
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, deadline, errWaited)
 		defer cancel()
 	}
-	return b.s.Store.AwaitLock(ctx, name, hear)
+	return s.Store.AwaitLock(ctx, name, hear)
+}
+
+// lock takes the lock of a job's key when nobody else has it any more.
+func (s *Session) lock(ctx context.Context, p *prepared, tell func(disk.Holder)) (err error) {
+	name, deadline := lockName(p.key), s.lockDeadline()
+	for {
+		if p.release, err = s.Store.TryLock(name, p.node.Target.Label.At(p.node.Set.Text(p.i))); p.release != nil || err != nil {
+			return err
+		}
+		if err := s.awaitLock(ctx, name, deadline, tell); err != nil {
+			return err
+		}
+	}
 }
 
 // isOwn says whether a lock is held by this process itself.
@@ -89,15 +129,16 @@ func (s *Session) isOwn(h disk.Holder) bool {
 func (b *build) heard(ctx context.Context, news lockNews) {
 	n, i := b.s.Graph.Action(news.id)
 	if news.holder != nil {
-		b.holders[news.id] = *news.holder
+		b.told[news.id] = true
 		b.opts.Events.Started(Job{Label: n.Target.Label, Partition: n.Set.Text(i), Kind: n.Target.Kind, Started: time.Now(), Waits: news.holder})
 		return
 	}
 	delete(b.barred, news.id)
+	var locked *LockedError
 	switch {
 	case ctx.Err() != nil: // it was interrupted, and is left to do
-	case errors.Is(news.err, errWaited):
-		b.giveUp(n, i, Outcome{Failure: fmt.Sprintf("%s runs it, and that took longer than the lock timeout of %s", b.holders[news.id], b.s.LockTimeout), Locked: true})
+	case errors.As(news.err, &locked):
+		b.giveUp(n, i, Outcome{Failure: locked.Error(), Locked: true})
 	case news.err != nil:
 		b.giveUp(n, i, Outcome{Failure: news.err.Error(), Local: true})
 	default:

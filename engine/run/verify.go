@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -21,6 +22,7 @@ const (
 	RanFailed  = "failed"    // the job failed this time
 	InputsGone = "gone"      // it can't run again: bytes that it read are gone
 	NotFresh   = "not fresh" // there is no result that counts
+	LockedOut  = "locked"    // another dpb runs its job, for longer than this one was to wait
 	RanNot     = "not run"   // this machine is to blame, or it was interrupted
 )
 
@@ -63,6 +65,7 @@ type verifier struct {
 	slots    []int
 	counts   Counts
 	ended    chan reran
+	waits    chan Job // what another process runs
 	recorder *recorder
 	finished map[graph.ActionID]func() // what to tell when the run is recorded
 	err      error                     // the first that the recorder met
@@ -84,7 +87,7 @@ func (s *Session) Verify(ctx context.Context, selected []graph.Selected, opts Op
 	if opts.Kill == nil {
 		opts.Kill = context.Background()
 	}
-	v := &verifier{s: s, opts: opts, ended: make(chan reran, opts.Jobs), finished: map[graph.ActionID]func(){}}
+	v := &verifier{s: s, opts: opts, ended: make(chan reran, opts.Jobs), waits: make(chan Job), finished: map[graph.ActionID]func(){}}
 	var err error
 	if v.decider, _, err = s.StatusOfAll(ctx, selected); err != nil {
 		return nil, err
@@ -179,6 +182,8 @@ func (v *verifier) loop(ctx context.Context) {
 		case r := <-v.ended:
 			busy--
 			v.take(r)
+		case job := <-v.waits:
+			v.opts.Events.Started(job)
 		case rec := <-v.recorder.out:
 			v.recorded(rec)
 		}
@@ -206,13 +211,19 @@ func (v *verifier) start(ctx context.Context, w *plan.Worker, r *rerun, number i
 		p.threads = runtime.GOMAXPROCS(0)
 	}
 	go func() {
-		done := reran{rerun: r, job: job, result: v.s.execute(ctx, v.opts.Kill, r.id(), p)}
+		done := reran{rerun: r, job: job}
 		defer func() {
 			if p := caught(recover()); p != nil {
 				done.result.panic = p
 			}
 			v.ended <- done
 		}()
+		tell := func(h disk.Holder) {
+			v.waits <- Job{Label: job.Label, Partition: job.Partition, Kind: job.Kind, Started: time.Now(), Waits: &h}
+		}
+		if done.result.err = v.s.lock(ctx, p, tell); done.result.err == nil {
+			done.result = v.s.execute(ctx, v.opts.Kill, r.id(), p)
+		}
 		if done.result.panic == nil {
 			done.found = v.compare(ctx, r, p, &done.result)
 		}
@@ -275,12 +286,15 @@ func (v *verifier) compare(ctx context.Context, r *rerun, p *prepared, again *jo
 	if !r.recorded.Log.IsZero() {
 		out.LogBefore = v.s.belowRoot(v.s.Store.BlobPath(r.recorded.Log))
 	}
+	var locked *LockedError
 	switch {
 	case again.err != nil:
 		out.Result, out.Reason = RanFailed, again.err.Error()
 		switch {
 		case ctx.Err() != nil:
 			out.Result, out.Reason = RanNot, Interrupted
+		case errors.As(again.err, &locked):
+			out.Result = LockedOut
 		case errors.Is(again.err, cache.ErrMissing):
 			out.Result, out.Reason = InputsGone, v.s.gone(ctx, p, again.err)
 		case again.outcome.Local:
