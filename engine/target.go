@@ -14,9 +14,21 @@ type Workspace struct {
 	Teams      []*Team
 	Dimensions []*Dimension
 	StorePath  string // as written; relative to the root unless absolute
+	Retention  Retention
 	Packages   []*Package
 	Targets    []*Target // targets and sources, ordered by label
 }
+
+// Retention says what dpb gc leaves of a checkout's versions in the store.
+type Retention struct {
+	KeepVersions int   // of a partition: current, and the accepted ones before it
+	KeepDays     int   // younger versions stay too; 0: none for their age
+	MaxSize      int64 // bytes, beyond which KeepDays keeps nothing; 0: no limit
+	UnseenDays   int   // how long a checkout counts that is not where it was
+}
+
+// DefaultRetention holds where dpb.hcl says nothing.
+var DefaultRetention = Retention{KeepVersions: 2, UnseenDays: 30}
 
 // Team owns targets; Contact is what a message tells people to use.
 type Team struct {

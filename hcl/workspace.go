@@ -40,7 +40,7 @@ func (ws *workspace) newDecoder(file, pkg string) *decoder {
 
 // load reads dpb.hcl, which may be absent.
 func (ws *workspace) load(version string) *engine.Workspace {
-	w := &engine.Workspace{StorePath: ".dpb"}
+	w := &engine.Workspace{StorePath: ".dpb", Retention: engine.DefaultRetention}
 	ws.decoder = ws.newDecoder(WorkspaceFile, "")
 	if _, err := os.Lstat(filepath.Join(ws.root, WorkspaceFile)); errors.Is(err, fs.ErrNotExist) {
 		return w
@@ -67,7 +67,7 @@ func (ws *workspace) load(version string) *engine.Workspace {
 	}
 	ws.openDims = len(ws.dims) < file.count("partition")
 	if b := file.only("store"); b != nil {
-		w.StorePath = b.storePath()
+		w.StorePath, w.Retention = b.storePath(), b.retention()
 	}
 	return w
 }
@@ -139,6 +139,27 @@ func (b *block) storePath() string {
 	}
 	return p
 }
+
+// retention reads what dpb gc leaves in the store.
+func (b *block) retention() engine.Retention {
+	r := engine.DefaultRetention
+	for _, a := range []struct {
+		name string
+		low  int64
+		into *int
+	}{{"keep_versions", 1, &r.KeepVersions}, {"keep_days", 0, &r.KeepDays}, {"unseen_days", 0, &r.UnseenDays}} {
+		if e := b.attr(a.name); e != nil {
+			if n, ok := b.integer(e, a.name, a.low, maxRetained); ok {
+				*a.into = int(n)
+			}
+		}
+	}
+	r.MaxSize = b.size("max_size", 0)
+	return r
+}
+
+// maxRetained bounds numbers of versions and days.
+const maxRetained = 1_000_000
 
 // requires checks dpb's version against the constraint, and returns that as written.
 func (b *block) requires(version string) string {

@@ -15,20 +15,18 @@ type Private struct {
 }
 
 // MakePrivate makes a private directory in parent, named with a prefix.
-func MakePrivate(parent, prefix string) (*Private, error) {
+func MakePrivate(parent, prefix string) (*Private, error) { return makePrivate(parent, prefix, true) }
+
+func makePrivate(parent, prefix string, tidy bool) (*Private, error) {
 	// Held while directories come and go, so that nobody takes one for abandoned that is not locked yet.
 	gate, err := lockDir(parent, true)
 	if err != nil {
 		return nil, err
 	}
 	defer gate.Close()
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
-			removeAbandoned(filepath.Join(parent, e.Name()))
+	if tidy {
+		if err := removeAllAbandoned(parent, prefix); err != nil {
+			return nil, err
 		}
 	}
 	p := &Private{}
@@ -37,6 +35,16 @@ func MakePrivate(parent, prefix string) (*Private, error) {
 	}
 	p.lock, err = lockDir(p.Dir, true)
 	return p, err
+}
+
+func removeAllAbandoned(parent, prefix string) error {
+	entries, err := os.ReadDir(parent)
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
+			removeAbandoned(filepath.Join(parent, e.Name()))
+		}
+	}
+	return err
 }
 
 func removeAbandoned(dir string) {
@@ -56,10 +64,16 @@ func (p *Private) Close() error {
 	return errors.Join(RemoveAll(p.Dir), p.lock.Close())
 }
 
+const privatePrefix = "p-"
+
 // own makes this process's private directory in the store.
 func (s *Store) own() error {
 	s.once.Do(func() {
-		if s.private, s.err = MakePrivate(filepath.Join(s.Dir, "jobs"), "p-"); s.err == nil {
+		quiet := s.quiet()
+		if quiet != nil {
+			defer quiet.Close()
+		}
+		if s.private, s.err = makePrivate(filepath.Join(s.Dir, "jobs"), privatePrefix, quiet != nil); s.err == nil {
 			s.err = os.Mkdir(filepath.Join(s.private.Dir, "tmp"), 0o777)
 		}
 	})
@@ -67,7 +81,7 @@ func (s *Store) own() error {
 }
 
 // Close removes what this process had for itself.
-func (s *Store) Close() error { return s.private.Close() }
+func (s *Store) Close() error { return s.leave() }
 
 func (s *Store) temp() (*os.File, error) {
 	if err := s.own(); err != nil {

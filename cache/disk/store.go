@@ -36,6 +36,7 @@ type Store struct {
 	once    sync.Once
 	err     error
 
+	pins     pins
 	lending  atomic.Bool // some files outside serve as blobs
 	verified sync.Map    // by digest: the statEntry of a blob when this process checked its bytes
 }
@@ -58,7 +59,11 @@ func Open(dir string) (*Store, error) {
 	if err := writeFormat(filepath.Join(dir, formatFile)); err != nil {
 		return nil, err
 	}
-	return OpenExisting(dir)
+	s, err := OpenExisting(dir)
+	if err == nil {
+		s.pins.on = true
+	}
+	return s, err
 }
 
 // writeFormat marks a new store. Whoever comes second finds the file.
@@ -120,6 +125,9 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (cache.Digest, int64, erro
 // keep moves a finished file to its place, unless a sound copy is there already.
 func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
 	to := s.path("blobs", d.String())
+	if err := s.pin(d); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(to); err == nil {
 		if err := s.Verify(ctx, d); !errors.Is(err, cache.ErrMissing) {
 			return err
@@ -230,6 +238,9 @@ func (s *Store) Verify(ctx context.Context, d cache.Digest) error {
 			return nil
 		}
 	}
+	if err := s.pin(d); err != nil {
+		return err
+	}
 	r, err := s.open(d)
 	if err != nil {
 		return err
@@ -270,6 +281,9 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 	b := t.Encode()
 	d := t.Digest()
 	to := s.path("trees", d.String())
+	if err := s.Pin(d); err != nil {
+		return d, err
+	}
 	if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, b) {
 		return d, nil
 	}
@@ -290,6 +304,13 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 
 // GetTree implements cache.Trees.
 func (s *Store) GetTree(_ context.Context, d cache.TreeDigest) (cache.Tree, error) {
+	if err := s.Pin(d); err != nil {
+		return cache.Tree{}, err
+	}
+	return s.readTree(d)
+}
+
+func (s *Store) readTree(d cache.TreeDigest) (cache.Tree, error) {
 	f, err := os.Open(s.path("trees", d.String()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cache.Tree{}, fmt.Errorf("tree %s: %w", d.Short(), cache.ErrMissing)

@@ -27,8 +27,14 @@ func lockDir(name string, wait bool) (*os.File, error) {
 }
 
 // flock locks an open file until it is closed. Without wait its error is errHeld if another holds the lock.
-func flock(f *os.File, wait bool) error {
-	how := unix.LOCK_EX
+func flock(f *os.File, wait bool) error { return lock(f, unix.LOCK_EX, wait) }
+
+// flockShared is flock with a lock that others may share.
+func flockShared(f *os.File, wait bool) error { return lock(f, unix.LOCK_SH, wait) }
+
+func unlock(f *os.File) { _ = lock(f, unix.LOCK_UN, true) }
+
+func lock(f *os.File, how int, wait bool) error {
 	if !wait {
 		how |= unix.LOCK_NB
 	}
