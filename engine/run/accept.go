@@ -167,6 +167,7 @@ func (s *Session) goBack(ctx context.Context, n *graph.Node, i int, a engine.Acc
 	if err != nil {
 		return r, err
 	}
+	s.pin(before.Outputs)
 	// Under no shape: it is judged anew should it be wanted again.
 	err = s.Ledger.Write(ctx, func(tx *ledger.Tx) error {
 		return tx.Point(s.Environment, before, cache.SectionDigest{}, plan.Visible(&result, before.Outputs))

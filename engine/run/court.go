@@ -115,7 +115,12 @@ func (s *Session) accepted(label engine.Label, partition, input string, content 
 // acceptance finds what makes findings about a version, or about what an input brings, count as accepted; nil: nothing does. Of what was said of the same content, the
 // newest that covers them or takes such a word back counts.
 func (s *Session) acceptance(label engine.Label, partition, input string, content cache.Digest, failing []engine.Finding) (*engine.Acceptance, error) {
-	list, err := s.Ledger.Acceptances(s.Graph.Workspace.Name, s.Environment, label, partition)
+	return s.acceptanceIn(s.Graph.Workspace.Name, s.Environment, label, partition, input, content, failing)
+}
+
+// acceptanceIn is acceptance in any workspace and environment.
+func (s *Session) acceptanceIn(workspace, environment string, label engine.Label, partition, input string, content cache.Digest, failing []engine.Finding) (*engine.Acceptance, error) {
+	list, err := s.Ledger.Acceptances(workspace, environment, label, partition)
 	for _, a := range list {
 		switch {
 		case a.Input != input || a.Subject != content:

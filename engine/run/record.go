@@ -266,8 +266,14 @@ func (b *build) made(n *graph.Node, r jobResult) *record {
 // setVersion has a record hold a version that may be new, which is at hand until it is written.
 func (s *Session) setVersion(rec *record, v *engine.Version) {
 	v.Created = time.Now()
+	s.pin(v.Outputs)
 	rec.version, rec.unwritten = v, append(rec.unwritten, versionKey(v.ID))
 	s.unwritten.add(versionKey(v.ID), *v)
+}
+
+// pin keeps what current is about to name from a collector that still goes by what it named before. What can't be pinned is at worst made again.
+func (s *Session) pin(outputs []engine.VersionOutput) {
+	_ = s.Store.Pin(treesOf(outputs)...)
 }
 
 // upToDate is what a fresh action without a job has to record: nothing if the pointer and dpb-out are as they should be.

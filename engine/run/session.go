@@ -121,8 +121,10 @@ func (s *Session) openForWriting(dir string) (err error) {
 	}
 	s.Store.Me = disk.Holder{PID: os.Getpid(), Command: s.Command}
 	s.Store.Me.User, s.Store.Me.Host = userAndHost()
-	s.Ledger, err = ledger.OpenWaiting(dir, cmp.Or(s.LockTimeout, ledger.LockTimeout))
-	return err
+	if s.Ledger, err = ledger.OpenWaiting(dir, cmp.Or(s.LockTimeout, ledger.LockTimeout)); err != nil {
+		return err
+	}
+	return s.register()
 }
 
 // Close saves what speeds up the next command, and closes the ledger.
