@@ -293,15 +293,7 @@ const batch = 256
 
 // Delete deletes what was found, trees before their blobs, but for what is pinned by now.
 func (c *Collection) Delete(ctx context.Context) (deleted Amount, err error) {
-	var trees, blobs [][32]byte
-	for d, w := range c.garbage {
-		if w.tree {
-			trees = append(trees, d)
-		} else {
-			blobs = append(blobs, d)
-		}
-	}
-	for some := range slices.Chunk(append(trees, blobs...), batch) {
+	for some := range slices.Chunk(c.order(), batch) {
 		if ctx.Err() != nil {
 			return deleted, context.Cause(ctx)
 		}
@@ -312,6 +304,18 @@ func (c *Collection) Delete(ctx context.Context) (deleted Amount, err error) {
 		time.Sleep(time.Since(start)) // who waited for the gate gets it
 	}
 	return deleted, nil
+}
+
+func (c *Collection) order() [][32]byte {
+	var trees, blobs [][32]byte
+	for d, w := range c.garbage {
+		if w.tree {
+			trees = append(trees, d)
+		} else {
+			blobs = append(blobs, d)
+		}
+	}
+	return append(trees, blobs...)
 }
 
 func (c *Collection) deleteSome(some [][32]byte, deleted *Amount) error {
