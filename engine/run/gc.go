@@ -162,7 +162,9 @@ func (c *collector) register(opts GCOptions) (err error) {
 }
 
 func (c *collector) unregister(list []Checkout, name string) error {
-	k := slices.IndexFunc(list, func(x Checkout) bool { return x.Environment == filepath.Base(name) || x.Root != "" && x.Root == realPath(name) })
+	k := slices.IndexFunc(list, func(x Checkout) bool {
+		return x.Environment == filepath.Base(name) || x.Root != "" && x.Root == realPath(name)
+	})
 	switch {
 	case k < 0:
 		return fmt.Errorf("%s: %w: no checkout is registered under that path or environment; dpb gc --dry-run --json lists all", name, ErrUnregister)
