@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,7 +29,12 @@ type StatCache struct {
 	mu      sync.Mutex
 	entries map[string]statEntry
 	dirty   bool
+
+	of *StatCache // a watching cache goes on with this one, and its entries are what it was asked for
 }
+
+// ErrChanging says that somebody writes to a file just now.
+var ErrChanging = errors.New("changed while it was read; run again when nobody writes to it")
 
 type statEntry struct {
 	Size, Mtime, Ctime int64
@@ -52,6 +58,9 @@ func OpenStatCache(file string) *StatCache {
 
 // Digest returns the digest of a regular file, following links. It reads the file only if it may have changed.
 func (c *StatCache) Digest(path string) (cache.Digest, os.FileInfo, error) {
+	if c.of != nil {
+		return c.watch(path)
+	}
 	now := c.now()
 	f, err := os.Stat(path)
 	if err != nil {
@@ -97,7 +106,7 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 	}
 	e := entryOf(after)
 	if e != entryOf(before) || n != e.Size {
-		return d, before, fmt.Errorf("%s changed while it was read; run again when nobody writes to it", path)
+		return d, before, fmt.Errorf("%s %w", path, ErrChanging)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,6 +116,64 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 		c.dirty = true
 	}
 	return d, after, nil
+}
+
+// Forget makes the next look at a file read it.
+func (c *StatCache) Forget(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, path)
+	c.dirty = true
+}
+
+// Watching returns a cache that goes on with this one, and can tell whether the files that it was asked for are what they were.
+func (c *StatCache) Watching() *StatCache { return &StatCache{of: c, entries: map[string]statEntry{}} }
+
+func (c *StatCache) watch(path string) (cache.Digest, os.FileInfo, error) {
+	d, info, err := c.of.Digest(path)
+	if err == nil {
+		e := entryOf(info)
+		e.Digest = d
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.entries[path] = e
+	}
+	return d, info, err
+}
+
+// Watched counts the files that a watching cache was asked for.
+func (c *StatCache) Watched() int { return len(c.entries) }
+
+// Changed names one of them that is not what it was; "" if all are.
+func (c *StatCache) Changed() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path, e := range c.entries {
+		if !c.of.Still(path, e.stamp(), e.Digest) {
+			return path
+		}
+	}
+	return ""
+}
+
+// Stamp tells by size, times and inode whether somebody wrote to a file.
+type Stamp struct {
+	size, mtime, ctime int64
+	inode              uint64
+}
+
+// StampOf is the stamp of a file as it was looked at.
+func StampOf(f os.FileInfo) Stamp { return entryOf(f).stamp() }
+
+func (e statEntry) stamp() Stamp { return Stamp{e.Size, e.Mtime, e.Ctime, e.Inode} }
+
+// Still says whether a file holds what it held when it had that stamp. It reads the file only if somebody wrote to it, or to its times.
+func (c *StatCache) Still(path string, s Stamp, d cache.Digest) bool {
+	if f, err := os.Stat(path); err != nil || StampOf(f) == s {
+		return err == nil
+	}
+	now, _, err := c.Digest(path)
+	return err == nil && now == d
 }
 
 func (c *StatCache) interruptible(r io.Reader) io.Reader {

@@ -180,3 +180,49 @@ func FuzzDecodeStats(f *testing.F) {
 		decodeStats(body)
 	})
 }
+
+// TestWatching: a cache that watches tells what of that it was asked for is not what it was, by content.
+func TestWatching(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := OpenStatCache(filepath.Join(dir, "files"))
+	c.now = later
+	name, other := write(t, filepath.Join(dir, "a"), "content"), write(t, filepath.Join(dir, "b"), "b")
+	w := c.Watching()
+	if digest(t, w, name) != cache.Sum([]byte("content")) || w.Watched() != 1 {
+		t.Errorf("%d files are watched", w.Watched())
+	}
+	write(t, other, "changed") // it was not asked for
+	if changed := w.Changed(); changed != "" {
+		t.Errorf("%s changed", changed)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if changed := w.Changed(); changed != name {
+		t.Errorf("%q changed", changed)
+	}
+	write(t, name, "content") // another file, and the same
+	if changed := w.Changed(); changed != "" {
+		t.Errorf("%s changed", changed)
+	}
+	write(t, name, "another")
+	if changed := w.Changed(); changed != name {
+		t.Errorf("%q changed", changed)
+	}
+}
+
+// TestForget: a file whose times do not tell is read again after it was found to be another.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := OpenStatCache(filepath.Join(dir, "files"))
+	c.now = later
+	name := write(t, filepath.Join(dir, "a"), "content")
+	want := digest(t, c, name)
+	mark(t, c, name)
+	c.Forget(name)
+	if digest(t, c, name) != want {
+		t.Error("what was forgotten is remembered")
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -46,6 +47,8 @@ type build struct {
 	broken   map[graph.ActionID]Outcome // what failed in this build is not tried twice
 	owed     map[graph.ActionID]bool    // jobs that have to run although their results are known
 	tried    map[graph.ActionID]int     // how often a job found bytes gone
+	looked   map[graph.ActionID]bool    // those that had a second look at what they read
+	used     used
 	warnings []engine.Problem
 	warned   map[graph.ActionID][]engine.Finding // rules that only warn, of what was judged
 	versions map[graph.ActionID]engine.Version   // of a preview: what was made, and where nothing names it
@@ -66,6 +69,7 @@ type pass struct {
 	outcomes   map[graph.ActionID]Outcome // of jobs that succeeded, until they are recorded
 	failures   []graph.ActionID
 	again      bool // another pass has to follow; start nothing any more
+	anew       bool // that one looks at all files anew
 	known      map[graph.ActionID]*engine.Result
 	waiters    map[graph.ActionID][]func()  // what waits for the verdict of an action
 	verdicts   []*trial                     // measured, and ready for a verdict
@@ -108,14 +112,20 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 	s.stat.Context = ctx
 	start := time.Now()
 	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
-		tried: map[graph.ActionID]int{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}
+		tried: map[graph.ActionID]int{}, looked: map[graph.ActionID]bool{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}
 	for first := true; first || b.again && !b.stopping && ctx.Err() == nil; first = false {
+		if b.anew {
+			s.files.Forget()
+		}
 		if err := b.onePass(ctx, selected, first); err != nil {
 			return b, Summary{}, err
 		}
 	}
 	if b.unfinished > 0 && !b.stopping && ctx.Err() == nil {
 		panic(fmt.Sprintf("%d actions were left over", b.unfinished))
+	}
+	if ctx.Err() == nil {
+		b.changedMeanwhile()
 	}
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
 	if !summary.Interrupted && !opts.preview {
@@ -475,7 +485,7 @@ func (b *build) settleStale(n *graph.Node, i int) {
 	id := n.Base + graph.ActionID(i)
 	outcome, tried := b.broken[id]
 	if err := b.decider.Problem(id); err != nil {
-		outcome, tried = Outcome{Failure: err.Error()}, true
+		outcome, tried = Outcome{Failure: err.Error(), Local: errors.Is(err, disk.ErrChanging)}, true
 	}
 	if !tried && isJob(n) {
 		b.enqueue(n, i)
@@ -643,6 +653,7 @@ func (b *build) startJobs(ctx, over context.Context) {
 			b.results <- jobResult{id: id, err: err}
 			continue
 		}
+		b.used.add(prepared)
 		prepared.threads, prepared.owed, prepared.release = b.threads(), b.owed[id], release
 		go func() { b.results <- b.s.execute(ctx, b.opts.Kill, id, prepared) }()
 	}
@@ -684,6 +695,9 @@ func (b *build) ended(ctx context.Context, r jobResult) {
 	switch {
 	case ctx.Err() != nil:
 		b.transition(n, i, queued) // it was interrupted, and is left to do
+		return
+	case b.looksAgain(r.id, r.err):
+		b.transition(n, i, waiting)
 		return
 	case errors.Is(r.err, cache.ErrMissing) && b.owe(n, i, r):
 		b.transition(n, i, waiting)
@@ -775,18 +789,4 @@ func splits(t *engine.Target) bool {
 // observed is the result of a source that is decided.
 func (b *build) observed(n *graph.Node, i int) *engine.Result {
 	return &engine.Result{Key: b.decider.Key(n, i), Outputs: []engine.OutputResult{{Name: n.Target.Outputs[0].Name, Tree: b.decider.Made(n, i, 0).Raw, Rows: -1}}}
-}
-
-// actionHeap orders ready actions: producers before consumers, earlier partitions first.
-type actionHeap []graph.ActionID
-
-func (h actionHeap) Len() int           { return len(h) }
-func (h actionHeap) Less(i, j int) bool { return h[i] < h[j] }
-func (h actionHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *actionHeap) Push(x any)        { *h = append(*h, x.(graph.ActionID)) }
-func (h *actionHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
 }

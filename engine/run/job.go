@@ -155,6 +155,11 @@ func (s *Session) stageAndRun(ctx, kill context.Context, p *prepared, r *jobResu
 		}
 		defer func() { err = errors.Join(s.files.Check(snapshot), err) }()
 	}
+	defer func() {
+		if file := p.recipe.changedTool(watchedTools); file != "" {
+			err = errors.Join(&source.ChangedError{File: file}, err)
+		}
+	}()
 	if p.dir, err = s.Store.JobDir(p.key.Short()); err != nil {
 		return err
 	}

@@ -315,6 +315,9 @@ func (b *build) judged(ctx context.Context, t *trial) {
 	case ctx.Err() != nil:
 		b.transition(n, i, queued) // it was interrupted, and is left to do
 		return
+	case b.looksAgain(t.id, t.err):
+		b.transition(n, i, waiting)
+		return
 	case errors.Is(t.err, cache.ErrMissing) && isJob(n) && b.oweOne(t.id):
 		b.transition(n, i, waiting)
 		b.again = true

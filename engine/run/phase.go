@@ -12,7 +12,7 @@ import (
 //	 │         │          ^           │           ├──────> held
 //	 │         │          ├───────────┼───────────┤        (interrupted)
 //	 │         │          │           ├───────────┴──────> failed
-//	 │         │          │           └──────────────────> waiting (bytes are gone: another pass follows)
+//	 │         │          │           └──────────────────> waiting (bytes are gone, or inputs changed: another pass follows)
 //	 │         ├──> done, held, refused, failed, blocked
 //	 └──> queued, done, held, refused, failed, blocked
 //

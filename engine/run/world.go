@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/exec"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -24,6 +25,7 @@ const writerVersion = "1"
 type recipe struct {
 	engine.Recipe
 	programs  exec.Programs
+	tools     *disk.StatCache // the files that tools are made of; nil of SQL
 	uncovered []string
 }
 
@@ -59,7 +61,8 @@ func (s *Session) lookUp(n *graph.Node, r *recipe) (err error) {
 	if r.Code, err = s.codeFiles(n); err != nil {
 		return err
 	}
-	r.Tools, r.programs, r.uncovered, err = exec.Tools(n.Target, s.Root, s.stat, s.PathEnv)
+	r.tools = s.stat.Watching()
+	r.Tools, r.programs, r.uncovered, err = exec.Tools(n.Target, s.Root, r.tools, s.PathEnv)
 	return err
 }
 

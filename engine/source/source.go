@@ -23,6 +23,22 @@ import (
 // ErrChanged says that a file is not what was observed at the start of the run.
 var ErrChanged = errors.New("it changed while dpb was running; build again")
 
+// ChangedError is ErrChanged of a file.
+type ChangedError struct {
+	File string
+	Err  error // why it can't be looked at; nil if it can
+}
+
+func (e *ChangedError) Error() string {
+	text := e.File + ": " + ErrChanged.Error()
+	if e.Err != nil {
+		text += " (" + e.Err.Error() + ")"
+	}
+	return text
+}
+
+func (e *ChangedError) Unwrap() []error { return []error{ErrChanged, e.Err} }
+
 // Files observes the files below a workspace's root, each glob once: what was seen first holds for the run. It is safe for concurrent use.
 type Files struct {
 	Root string // absolute
@@ -44,8 +60,9 @@ type observation struct {
 
 // Snapshot is what a glob matched: the files, by their path below its fixed part. A tree without entries says that nothing did.
 type Snapshot struct {
-	Tree cache.Tree
-	base string // absolute path of the fixed part
+	Tree   cache.Tree
+	base   string       // absolute path of the fixed part
+	stamps []disk.Stamp // of the files, as the tree's entries
 }
 
 // Observe returns what a glob matches. It is relative to package pkg unless absolute.
@@ -61,8 +78,54 @@ func (f *Files) Observe(_ context.Context, pkg, glob string) (Snapshot, error) {
 		f.observed[at] = o
 	}
 	f.mu.Unlock()
-	o.once.Do(func() { o.snapshot, o.err = f.observe(at) })
+	o.once.Do(func() { o.snapshot, o.err = twice(func() (Snapshot, error) { return f.observe(at) }) })
 	return o.snapshot, o.err
+}
+
+// twice looks once more at what changed while it was looked at.
+func twice[T any](look func() (T, error)) (T, error) {
+	t, err := look()
+	if errors.Is(err, disk.ErrChanging) || errors.Is(err, fs.ErrNotExist) {
+		return look()
+	}
+	return t, err
+}
+
+// Forget has all be observed anew.
+func (f *Files) Forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.observed = nil
+}
+
+// Changed lists what is no longer as it was observed, of what used says: files, and globs that match others.
+func (f *Files) Changed(used func(cache.TreeDigest) bool) (out []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for at, o := range f.observed {
+		if o.err == nil && used(o.snapshot.Tree.Digest()) {
+			out = append(out, f.changed(at, o.snapshot)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (f *Files) changed(at place, s Snapshot) (out []string) {
+	for k, e := range s.Tree.Entries {
+		if file := s.file(e); !f.Stat.Still(file, s.stamps[k], e.Digest) {
+			out = append(out, file)
+		}
+	}
+	now, err := at.match(f.Root)
+	if err == nil && out == nil && !slices.EqualFunc(now, s.Tree.Entries, func(name string, e cache.Entry) bool { return name == e.Path }) {
+		out = append(out, path.Join(at.dir, at.pattern))
+	}
+	return out
+}
+
+func (s Snapshot) file(e cache.Entry) string {
+	return filepath.Join(s.base, filepath.FromSlash(e.Path))
 }
 
 // split cuts a glob into the folder where its wildcards begin and the rest, which without a wildcard is one name.
@@ -79,16 +142,17 @@ func (f *Files) observe(at place) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("%s: %w", path.Join(at.dir, at.pattern), err)
 	}
-	entries := make([]cache.Entry, 0, len(names))
+	entries, stamps := make([]cache.Entry, 0, len(names)), make([]disk.Stamp, 0, len(names))
 	for _, name := range names {
 		d, info, err := f.Stat.Digest(filepath.Join(at.dir, filepath.FromSlash(name)))
 		if err != nil {
 			return Snapshot{}, err
 		}
 		entries = append(entries, cache.Entry{Path: name, Kind: cache.File, Digest: d, Size: info.Size()})
+		stamps = append(stamps, disk.StampOf(info))
 	}
-	t, err := cache.NewTree(entries)
-	return Snapshot{Tree: t, base: at.dir}, err
+	t, err := cache.NewTree(entries) // in order of path, as the names are
+	return Snapshot{t, at.dir, stamps}, err
 }
 
 // match lists the regular files that the pattern matches, in order. What can't be read is an error: it might have matched.
@@ -157,7 +221,7 @@ func (f *Files) Ingest(ctx context.Context, store *disk.Store, s Snapshot) error
 		return nil
 	}
 	for _, e := range s.Tree.Entries {
-		if err := ingest(ctx, store, filepath.Join(s.base, filepath.FromSlash(e.Path)), e.Digest); err != nil {
+		if err := ingest(ctx, store, s.file(e), e.Digest); err != nil {
 			return err
 		}
 	}
@@ -179,7 +243,7 @@ func (f *Files) Lend(ctx context.Context, store *disk.Store, s Snapshot) error {
 		return err
 	}
 	for _, e := range s.Tree.Entries {
-		if err := store.Lend(e.Digest, filepath.Join(s.base, filepath.FromSlash(e.Path))); err != nil {
+		if err := store.Lend(e.Digest, s.file(e)); err != nil {
 			return err
 		}
 	}
@@ -190,9 +254,8 @@ func (f *Files) Lend(ctx context.Context, store *disk.Store, s Snapshot) error {
 // Check fails if a file is no longer what was observed.
 func (f *Files) Check(s Snapshot) error {
 	for _, e := range s.Tree.Entries {
-		file := filepath.Join(s.base, filepath.FromSlash(e.Path))
-		if d, _, err := f.Stat.Digest(file); err != nil || d != e.Digest {
-			return errors.Join(fmt.Errorf("%s: %w", file, ErrChanged), err)
+		if d, _, err := f.Stat.Digest(s.file(e)); err != nil || d != e.Digest {
+			return &ChangedError{s.file(e), err}
 		}
 	}
 	return nil
@@ -203,8 +266,8 @@ func ingest(ctx context.Context, store *disk.Store, file string, want cache.Dige
 		return err
 	}
 	got, _, err := store.PutFile(ctx, file)
-	if err == nil && got != want {
-		err = fmt.Errorf("%s: %w", file, ErrChanged)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && got != want {
+		return &ChangedError{file, err}
 	}
 	return err
 }
@@ -213,7 +276,7 @@ func ingest(ctx context.Context, store *disk.Store, file string, want cache.Dige
 func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine.CodeFile, error) {
 	var out []engine.CodeFile
 	for _, glob := range globs {
-		files, err := f.code(f.split(pkg, glob))
+		files, err := twice(func() ([]engine.CodeFile, error) { return f.code(f.split(pkg, glob)) })
 		if err != nil {
 			return nil, fmt.Errorf("code %q: %w", glob, err)
 		}
@@ -244,6 +307,17 @@ func (f *Files) code(at place) (out []engine.CodeFile, err error) {
 		out = append(out, engine.CodeFile{Path: filepath.ToSlash(rel), Exec: disk.KindOf(info) == cache.Exec, Digest: d, Size: info.Size()})
 	}
 	return out, nil
+}
+
+// ChangedCode lists the files of code that are no longer what they were.
+func (f *Files) ChangedCode(files []engine.CodeFile) (out []string) {
+	for _, c := range files {
+		file := filepath.Join(f.Root, filepath.FromSlash(c.Path))
+		if d, info, err := f.Stat.Digest(file); err != nil || d != c.Digest || (disk.KindOf(info) == cache.Exec) != c.Exec {
+			out = append(out, file)
+		}
+	}
+	return out
 }
 
 // IngestCode brings code into the store.
