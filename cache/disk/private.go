@@ -81,7 +81,12 @@ func (s *Store) own() error {
 }
 
 // Close removes what this process had for itself.
-func (s *Store) Close() error { return s.leave() }
+func (s *Store) Close() error {
+	if s.files != nil {
+		defer s.files.Close()
+	}
+	return s.leave()
+}
 
 func (s *Store) temp() (*os.File, error) {
 	if err := s.own(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/fault"
 )
 
 // StatCache remembers digests of files by size, times and inode. A file that changed so shortly before it was read that another change could leave the same
@@ -209,12 +210,16 @@ func WriteFile(name string, b []byte) error {
 		err = cerr
 	}
 	if err == nil {
+		err = fault.At(fault.StateWritten)
+	}
+	if err == nil {
 		err = os.Rename(tmp.Name(), name)
 	}
 	if err != nil {
 		_ = os.Remove(tmp.Name())
+		return err
 	}
-	return err
+	return fault.At(fault.StateReplaced)
 }
 
 // encodeStats writes the entries in order of path, sealed.

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/fault"
 )
 
 // ErrNoStore says that there is no store at a place.
@@ -37,6 +38,11 @@ type Store struct {
 	err     error
 
 	pins     pins
+	syncEach bool     // what is put is made durable file by file
+	files    *os.File // the directory, open since before anything was written; nil if nothing is to be
+	mu       sync.Mutex
+	unsynced map[string]bool // files that may not be durable yet, since the last Sync; true: this process put them there
+
 	lending  atomic.Bool // some files outside serve as blobs
 	verified sync.Map    // by digest: the statEntry of a blob when this process checked its bytes
 }
@@ -48,7 +54,8 @@ var (
 
 // Open opens the store in dir and makes it if there is none.
 func Open(dir string) (*Store, error) {
-	if _, err := OpenExisting(dir); err != nil && !errors.Is(err, ErrNoStore) {
+	_, err := OpenExisting(dir)
+	if err != nil && !errors.Is(err, ErrNoStore) {
 		return nil, err
 	}
 	for _, d := range []string{"blobs", "trees", "jobs", "checkouts", "damaged"} {
@@ -56,37 +63,42 @@ func Open(dir string) (*Store, error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
-	if err := writeFormat(filepath.Join(dir, formatFile)); err != nil {
-		return nil, err
+	if errors.Is(err, ErrNoStore) {
+		if err := writeFormat(dir); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
 	}
 	s, err := OpenExisting(dir)
-	if err == nil {
-		s.pins.on = true
+	if err != nil {
+		return nil, err
 	}
+	s.pins.on = true
+	s.files, err = os.Open(dir)
 	return s, err
 }
 
-// writeFormat marks a new store. Whoever comes second finds the file.
-func writeFormat(file string) error {
-	if _, err := os.Stat(file); err == nil {
-		return nil
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".format-*")
+// writeFormat marks a new store. Of two who come at once the second writes the same.
+func writeFormat(dir string) error {
+	tmp, err := os.CreateTemp(dir, ".format-*")
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return err
 	}
+	defer os.Remove(tmp.Name())
 	_, err = tmp.WriteString(format)
-	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close(), os.Rename(tmp.Name(), file)); err != nil {
-		return fmt.Errorf("store: %w", err)
+	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close(), fault.At(fault.FormatWritten)); err != nil {
+		return err
 	}
-	return nil
+	if err := os.Rename(tmp.Name(), filepath.Join(dir, formatFile)); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
 }
 
 // OpenExisting opens a store without writing; its error is or wraps ErrNoStore if there is none.
 func OpenExisting(dir string) (*Store, error) {
 	b, err := os.ReadFile(filepath.Join(dir, formatFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Store{Dir: dir, Warn: func(string) {}}, ErrNoStore
+		return storeAt(dir), ErrNoStore
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -95,7 +107,11 @@ func OpenExisting(dir string) (*Store, error) {
 		return nil, fmt.Errorf("store %s has format %q, and this dpb knows %q only: use the dpb that wrote it, or another store", dir,
 			bytes.TrimSpace(b), bytes.TrimSpace([]byte(format)))
 	}
-	return &Store{Dir: dir, Warn: func(string) {}}, nil
+	return storeAt(dir), nil
+}
+
+func storeAt(dir string) *Store {
+	return &Store{Dir: dir, Warn: func(string) {}, syncEach: syncEach, unsynced: map[string]bool{}}
 }
 
 func (s *Store) path(kind, hex string) string { return filepath.Join(s.Dir, kind, hex[:2], hex) }
@@ -113,10 +129,10 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (cache.Digest, int64, erro
 	if err == nil {
 		err = tmp.Chmod(0o444)
 	}
-	if syncEach && err == nil {
-		err = tmp.Sync()
+	if err == nil {
+		err = s.syncOne(tmp)
 	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
+	if err = errors.Join(err, tmp.Close(), fault.At(fault.BlobWritten)); err != nil {
 		return cache.Digest{}, 0, err
 	}
 	return d, n, s.keep(ctx, tmp.Name(), d)
@@ -130,21 +146,30 @@ func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
 	}
 	if _, err := os.Lstat(to); err == nil {
 		if err := s.Verify(ctx, d); !errors.Is(err, cache.ErrMissing) {
+			s.toSync(to, false)
 			return err
 		}
 	}
+	if err := s.rename(tmp, to); err != nil {
+		return err
+	}
+	info, err := os.Stat(to)
+	if err == nil {
+		s.verified.Store(d, entryOf(info))
+	}
+	return errors.Join(err, fault.At(fault.BlobKept))
+}
+
+// rename moves a finished file to its place.
+func (s *Store) rename(tmp, to string) error {
 	err := os.Rename(tmp, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
 			err = os.Rename(tmp, to)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(to)
 	if err == nil {
-		s.verified.Store(d, entryOf(info))
+		s.toSync(to, true)
 	}
 	return err
 }
@@ -188,6 +213,9 @@ type checkedReader struct {
 }
 
 func (r *checkedReader) Read(p []byte) (int, error) {
+	if err := fault.At(fault.BlobRead); err != nil {
+		return 0, err
+	}
 	n, err := r.f.Read(p)
 	_, _ = r.h.Write(p[:n]) // a hash takes all
 	if err == io.EOF && r.h.Digest() != r.want {
@@ -285,6 +313,7 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 		return d, err
 	}
 	if old, err := os.ReadFile(to); err == nil && bytes.Equal(old, b) {
+		s.toSync(to, false)
 		return d, nil
 	}
 	tmp, err := s.temp()
@@ -293,13 +322,13 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(b)
-	if syncEach && err == nil {
-		err = tmp.Sync()
+	if err == nil {
+		err = s.syncOne(tmp)
 	}
-	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Close(), os.MkdirAll(filepath.Dir(to), 0o777)); err != nil {
+	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Close(), fault.At(fault.TreeWritten)); err != nil {
 		return d, err
 	}
-	return d, os.Rename(tmp.Name(), to)
+	return d, errors.Join(s.rename(tmp.Name(), to), fault.At(fault.TreeKept))
 }
 
 // GetTree implements cache.Trees.

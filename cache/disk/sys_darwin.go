@@ -1,22 +1,13 @@
 package disk
 
 import (
-	"context"
 	"os"
 )
 
 // syncEach is true where each file has to be made durable by itself.
 const syncEach = true
 
-// Sync implements cache.Blobs: files were made durable one by one; their names follow with the next directory sync.
-func (s *Store) Sync(context.Context) error {
-	dir, err := os.Open(s.Dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}
+func syncAll(dir *os.File) error { return dir.Sync() }
 
 func clone(to, from *os.File) bool { return false }
 

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"context"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,15 +9,8 @@ import (
 // syncEach is false where one call makes all files of the store durable.
 const syncEach = false
 
-// Sync implements cache.Blobs. One syncfs serves all files that were written since the last.
-func (s *Store) Sync(context.Context) error {
-	dir, err := os.Open(s.Dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return unix.Syncfs(int(dir.Fd()))
-}
+// syncAll makes all files on a file system durable. It tells of what could not be written since the directory was opened.
+func syncAll(dir *os.File) error { return os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd()))) }
 
 // clone shares the blocks of from with to, where the file system can.
 func clone(to, from *os.File) bool { return unix.IoctlFileClone(int(to.Fd()), int(from.Fd())) == nil }

@@ -16,7 +16,7 @@ const module = "github.com/dpb-build/dpb/"
 
 // layers lists the packages from the lowest layer up. A package imports only packages of lower layers, and the children listed in siblings.
 var layers = [][]string{
-	{"cache", "cache/disk", "cache/cachetest"},
+	{"cache", "cache/disk", "cache/cachetest", "cache/fault"},
 	{"engine", "engine/graph"},
 	{"engine/plan", "engine/exec", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/ledger", "engine/fingerprint"},
 	{"hcl", "hcl/diag", "engine/run"},
@@ -25,7 +25,7 @@ var layers = [][]string{
 
 // siblings are the arrows inside a layer, from a package to what lies below it.
 var siblings = map[string][]string{
-	"cache/disk": {"cache"}, "cache/cachetest": {"cache"}, "engine/graph": {"engine"}, "engine/sql/duckdb": {"engine/sql", "engine/compare"}, "cmd/dpb": {"cmd/dpb/internal/ui"},
+	"cache/disk": {"cache", "cache/fault"}, "cache/cachetest": {"cache"}, "engine/graph": {"engine"}, "engine/sql/duckdb": {"engine/sql", "engine/compare"}, "cmd/dpb": {"cmd/dpb/internal/ui"},
 	"engine/fingerprint": {"engine/sql"},
 }
 
@@ -137,6 +137,20 @@ func TestSizes(t *testing.T) {
 		t.Errorf("the median function has %d lines", median)
 	} else {
 		t.Logf("%d functions, median %d lines, longest %d", len(lengths), median, lengths[len(lengths)-1])
+	}
+}
+
+// TestFaults holds that nothing but tests makes operations fail.
+func TestFaults(t *testing.T) {
+	for _, f := range sourceFiles(t) {
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && !f.test && s.Sel.Name == "Set" {
+				if pkg, ok := s.X.(*ast.Ident); ok && pkg.Name == "fault" {
+					t.Errorf("%s sets faults", f.path)
+				}
+			}
+			return true
+		})
 	}
 }
 

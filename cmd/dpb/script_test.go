@@ -18,6 +18,7 @@ const asProgram = "DPB_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		setFault()
 		os.Exit(dpb(os.Args[1:]))
 	}
 	testscript.Main(m, map[string]func(){"dpb": func() { os.Exit(dpb(os.Args[1:])) }})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/fault"
 	"github.com/dpb-build/dpb/engine"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -175,7 +176,10 @@ func create(c *sqlite.Conn) (err error) {
 	if err := sqlitex.ExecScript(c, script); err != nil {
 		return err
 	}
-	return pragmas(c, fmt.Sprintf("application_id = %d", applicationID), fmt.Sprintf("user_version = %d", formatVersion))
+	if err := pragmas(c, fmt.Sprintf("application_id = %d", applicationID), fmt.Sprintf("user_version = %d", formatVersion)); err != nil {
+		return err
+	}
+	return fault.At(fault.LedgerMade)
 }
 
 // check says ErrNone of an empty database, and refuses formats that this dpb does not know.

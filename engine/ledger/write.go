@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/fault"
 	"github.com/dpb-build/dpb/engine"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -46,7 +47,7 @@ func (l *Ledger) write(ctx context.Context, f func(*Tx) error) error {
 	}
 	l.ids.add(tx.ids)
 	l.chunks.add(tx.chunks)
-	return nil
+	return fault.At(fault.Recorded)
 }
 
 func (tx *Tx) run(f func(*Tx) error) (err error) {
@@ -55,7 +56,10 @@ func (tx *Tx) run(f func(*Tx) error) (err error) {
 		return err
 	}
 	defer done(&err)
-	return f(tx)
+	if err := f(tx); err != nil {
+		return err
+	}
+	return fault.At(fault.Recording)
 }
 
 func (tx *Tx) exec(q string, args ...any) error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/cache/fault"
 	"github.com/dpb-build/dpb/engine"
 )
 
@@ -207,11 +208,14 @@ func stamps(dir string, tree cache.Tree) ([]file, error) {
 
 // replace puts the new folder where the old one lies.
 func (v *View) replace(at, full, tmp string) error {
+	if err := fault.At(fault.FolderMade); err != nil {
+		return err
+	}
 	err := os.Rename(tmp, full)
 	if err == nil || !errors.Is(err, fs.ErrExist) && !isNotEmpty(err) {
 		return err
 	}
-	if err := exchange(tmp, full); err != nil {
+	if err := errors.Join(exchange(tmp, full), fault.At(fault.FolderExchanged)); err != nil {
 		return err
 	}
 	return v.keepOthers(at, tmp, full)

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/fault"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/ledger"
@@ -56,6 +58,8 @@ type recorder struct {
 	more    sync.Cond
 	waiting []*record
 	closed  bool
+
+	failed error // why records could not be written; none is after that, for later ones build on earlier ones
 
 	provenance sync.Once
 	origin     engine.Provenance
@@ -125,7 +129,10 @@ func (r *recorder) write(ctx context.Context, batch []*record) {
 		}
 	}()
 	defer func() { panicked = caught(recover()) }()
-	err := r.commit(ctx, batch)
+	if r.failed == nil {
+		r.failed = r.commit(ctx, batch)
+	}
+	err := r.failed
 	for _, rec := range batch {
 		if err == nil {
 			r.s.unwritten.remove(rec.unwritten)
@@ -138,14 +145,12 @@ func (r *recorder) write(ctx context.Context, batch []*record) {
 
 // commit makes the bytes durable, then the records that name them.
 func (r *recorder) commit(ctx context.Context, batch []*record) error {
-	if slices.ContainsFunc(batch, func(rec *record) bool { return rec.result != nil || rec.run != nil }) {
-		if err := r.s.Store.Sync(ctx); err != nil {
-			return err
-		}
+	if err := r.s.Store.Sync(ctx); err != nil {
+		return err
 	}
 	for _, rec := range batch {
 		for _, c := range rec.retired { // before its pointer goes, which would be the last to tell of it
-			if err := r.s.View.Withdraw(c.Label, c.Partition); err != nil {
+			if err := errors.Join(r.s.View.Withdraw(c.Label, c.Partition), fault.At(fault.Withdrawn)); err != nil {
 				return err
 			}
 		}
@@ -249,7 +254,7 @@ func (s *Session) show(ctx context.Context, rec *record) error {
 		return nil
 	}
 	n, i := s.Graph.Action(rec.id)
-	return s.View.Point(ctx, n.Target, n.Set.Partition(i), *rec.version)
+	return errors.Join(s.View.Point(ctx, n.Target, n.Set.Partition(i), *rec.version), fault.At(fault.Shown))
 }
 
 // made is the record of a job that succeeded, without its version.
