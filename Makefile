@@ -1,17 +1,20 @@
 # make demo   builds the example pipeline, twice, and shows what happened
 # make story  plays what the rules of that pipeline are for: see examples/soundcloud/README.md
 # make test   all tests; also without cgo, as the core must work without the SQL engine
+# make soak   KILLS (default 1000) builds of random pipelines killed, from SEED on (default 1)
 # make bench  measurements, beside ninja where it is installed and beside DuckDB
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
 # make lint   gofmt, vet, staticcheck
 
 GO         ?= go
 FUZZTIME   ?= 20s
+KILLS      ?= 1000
+SEED       ?= 1
 BENCH_DIR  ?= $(firstword $(wildcard /dev/shm) /tmp)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: all demo story test bench fuzz lint install clean
+.PHONY: all demo story test soak bench fuzz lint install clean
 
 all: bin/dpb
 
@@ -33,6 +36,9 @@ story: bin/dpb
 test:
 	$(GO) test ./...
 	CGO_ENABLED=0 $(GO) test -short ./cache/... ./engine/... ./hcl/...
+
+soak:
+	$(GO) test ./cmd/dpb -run 'TestSoak$$' -count 1 -v -kills $(KILLS) -seed $(SEED) -timeout 4h
 
 bench: bin/dpb
 	DPB=$(abspath bin/dpb) BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideNinja -benchtime 1x -timeout 2h ./cmd/dpb

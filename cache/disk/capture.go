@@ -146,7 +146,19 @@ func (s *Store) CopyTo(ctx context.Context, d cache.Digest, path string, mode fs
 		return err
 	}
 	if !clone(to, from) {
-		_, err = io.Copy(to, from)
+		err = copyAll(to, from)
 	}
 	return errors.Join(err, to.Chmod(mode), to.Close())
+}
+
+func copyAll(to, from *os.File) error {
+	info, err := from.Stat()
+	if err == nil {
+		err = Room(to.Name(), info.Size())
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return NoRoom(err, to.Name(), info.Size())
 }

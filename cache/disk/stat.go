@@ -217,7 +217,7 @@ func WriteFile(name string, b []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(tmp.Name())
-		return err
+		return NoRoom(err, name, int64(len(b)))
 	}
 	return fault.At(fault.StateReplaced)
 }

@@ -60,12 +60,12 @@ func Open(dir string) (*Store, error) {
 	}
 	for _, d := range []string{"blobs", "trees", "jobs", "checkouts", "damaged"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o777); err != nil {
-			return nil, fmt.Errorf("store: %w", err)
+			return nil, fmt.Errorf("store: %w", NoRoom(err, dir, 0))
 		}
 	}
 	if errors.Is(err, ErrNoStore) {
 		if err := writeFormat(dir); err != nil {
-			return nil, fmt.Errorf("store: %w", err)
+			return nil, fmt.Errorf("store: %w", NoRoom(err, dir, 0))
 		}
 	}
 	s, err := OpenExisting(dir)
@@ -181,7 +181,15 @@ func (s *Store) PutFile(ctx context.Context, path string) (cache.Digest, int64, 
 		return cache.Digest{}, 0, err
 	}
 	defer f.Close()
-	return s.Put(ctx, f)
+	info, err := f.Stat()
+	if err == nil {
+		err = Room(s.Dir, info.Size())
+	}
+	if err != nil {
+		return cache.Digest{}, 0, err
+	}
+	d, n, err := s.Put(ctx, f)
+	return d, n, NoRoom(err, s.Dir, info.Size())
 }
 
 // Open implements cache.Blobs.
@@ -326,7 +334,7 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 		err = s.syncOne(tmp)
 	}
 	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Close(), fault.At(fault.TreeWritten)); err != nil {
-		return d, err
+		return d, NoRoom(err, s.Dir, int64(len(b)))
 	}
 	return d, errors.Join(s.rename(tmp.Name(), to), fault.At(fault.TreeKept))
 }

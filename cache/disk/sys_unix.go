@@ -56,3 +56,27 @@ func lock(f *os.File, how int, wait bool) error {
 var sysFlock = unix.Flock
 
 var errHeld = errors.New("another process holds the lock")
+
+// freeAt is how many bytes people may write to a file system. One that has no room for another file has none for bytes.
+func freeAt(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, err
+	}
+	if st.Ffree == 0 && st.Files > 0 {
+		return 0, nil
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// device identifies a file system; 0 if that is not known.
+func device(path string) uint64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	if st, ok := info.Sys().(*unixStat); ok {
+		return uint64(st.Dev)
+	}
+	return 0
+}

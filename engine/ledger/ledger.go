@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/cache/fault"
 	"github.com/dpb-build/dpb/engine"
 	"zombiezen.com/go/sqlite"
@@ -27,6 +28,9 @@ var (
 	ErrNone = errors.New("there is no ledger")
 	// ErrLocked says that another process held the ledger's lock for as long as this one was to wait.
 	ErrLocked = errors.New("another process keeps it locked")
+
+	// ErrDamaged says that the database is not as SQLite left it.
+	ErrDamaged = errors.New("it is damaged: put back a copy, or delete ledger.db together with ledger.db-wal and ledger.db-shm, after which all history is gone and everything runs again")
 
 	errOlder = errors.New("it was written by an older dpb; any dpb build brings it up to date")
 )
@@ -52,8 +56,8 @@ const (
 
 // Ledger is an open ledger. It is safe for concurrent use, also by several processes: readers never wait.
 type Ledger struct {
-	pool   *sqlitex.Pool
 	file   string
+	pool   *sqlitex.Pool
 	ids    onDisk[string, int64]
 	chunks onDisk[cache.SectionDigest, bool]
 }
@@ -70,11 +74,11 @@ func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 	}
 	conn.SetBusyTimeout(wait)
 	if err = errors.Join(createOrWait(conn, file, wait), conn.Close()); err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", file, err)
+		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
 	l, err := open(file, sqlite.OpenReadWrite, wait)
 	if err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", file, err)
+		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
 	return l, nil
 }
@@ -92,8 +96,9 @@ func OpenReadOnly(dir string) (*Ledger, error) {
 		l, err = openChecked(uri, sqlite.OpenReadOnly|sqlite.OpenURI)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ledger %s: %w", file, err)
+		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
+	l.file = file
 	return l, nil
 }
 
@@ -133,6 +138,20 @@ func orLocked(err error, file string) error {
 		return fmt.Errorf("%w: %w", ErrLocked, err)
 	}
 	return err
+}
+
+// explain says what to do about what SQLite says, once.
+func explain(file string, err error) error {
+	var full *disk.FullError
+	switch code := sqlite.ErrCode(err).ToPrimary(); {
+	case err == nil || errors.As(err, &full) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrLocked):
+		return err
+	case code == sqlite.ResultFull || code == sqlite.ResultIOErr && disk.Low(file):
+		return disk.Full(err, file, 0)
+	case code == sqlite.ResultCorrupt || code == sqlite.ResultNotADB:
+		return fmt.Errorf("%w (%w)", ErrDamaged, err)
+	}
+	return disk.NoRoom(orLocked(err, file), file, 0)
 }
 
 func pragmas(c *sqlite.Conn, list ...string) error {
@@ -210,7 +229,7 @@ func check(c *sqlite.Conn) error {
 func (l *Ledger) Close() error { return l.pool.Close() }
 
 func (l *Ledger) read(f func(*sqlite.Conn) error) (err error) {
-	defer func() { err = orLocked(err, l.file) }()
+	defer func() { err = explain(l.file, err) }()
 	c, err := l.pool.Take(context.Background())
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)

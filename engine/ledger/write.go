@@ -30,7 +30,7 @@ func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) error {
 		err = context.Cause(ctx) // SQLite says only that it was interrupted
 	}
 	if err != nil {
-		return fmt.Errorf("ledger: %w", orLocked(err, l.file))
+		return fmt.Errorf("ledger: %w", explain(l.file, err))
 	}
 	return nil
 }

@@ -130,14 +130,16 @@ func (s *Session) runJob(ctx, kill context.Context, p *prepared, r *jobResult) {
 	t := p.node.Target
 	r.run = engine.Run{Key: p.key, Label: t.Label, Partition: p.node.Set.Text(p.i), Started: started}
 	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Observed: s.Now, Isolation: exec.Isolation}
-	r.err = s.stageAndRun(ctx, kill, p, r)
+	r.err = s.noRoom(s.stageAndRun(ctx, kill, p, r))
 	r.run.Wall = time.Since(started)
 	r.result.Wall, r.run.Outputs, r.run.Metrics = r.run.Wall, r.result.Outputs, r.result.Metrics
 	r.outcome.Ended, r.outcome.Wall, r.outcome.Rows = time.Now(), r.run.Wall, rows(r.result.Outputs)
 	for _, o := range r.result.Outputs {
 		r.outcome.Bytes += o.Bytes
 	}
-	r.outcome.Problems, r.outcome.Local = duckdb.Problems(r.err), isLocal(r.err)
+	if r.outcome.Local = isLocal(r.err); !r.outcome.Local {
+		r.outcome.Problems = duckdb.Problems(r.err)
+	}
 	if r.err != nil && ctx.Err() == nil && !r.outcome.Local {
 		r.run.Failure = r.err.Error()
 	}
@@ -177,7 +179,7 @@ func isLocal(err error) bool {
 	var call *os.SyscallError
 	var number syscall.Errno
 	return errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) ||
-		errors.Is(err, cache.ErrMissing) || errors.Is(err, source.ErrChanged) || err != nil && strings.Contains(err.Error(), "No space left on device")
+		errors.Is(err, cache.ErrMissing) || errors.Is(err, source.ErrChanged) || isFull(err) || err != nil && strings.Contains(err.Error(), "Input/output error")
 }
 
 // rows sums the rows of the outputs; -1 if none is a table that was counted.

@@ -150,6 +150,7 @@ func (b *build) try(ctx context.Context, t *trial) {
 			b.measured <- t
 		}()
 		t.measurement, t.err = b.s.measure(ctx, t.measuring)
+		t.err = b.s.noRoom(t.err)
 	}()
 }
 

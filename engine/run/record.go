@@ -130,7 +130,7 @@ func (r *recorder) write(ctx context.Context, batch []*record) {
 	}()
 	defer func() { panicked = caught(recover()) }()
 	if r.failed == nil {
-		r.failed = r.commit(ctx, batch)
+		r.failed = r.s.noRoom(r.commit(ctx, batch))
 	}
 	err := r.failed
 	for _, rec := range batch {
@@ -138,7 +138,7 @@ func (r *recorder) write(ctx context.Context, batch []*record) {
 			r.s.unwritten.remove(rec.unwritten)
 		}
 		if rec.err = err; err == nil && rec.show {
-			rec.err = r.s.show(ctx, rec)
+			rec.err = r.s.noRoom(r.s.show(ctx, rec))
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (s *Session) executeCommand(ctx, kill context.Context, p *prepared, r *jobR
 	if err != nil {
 		return err
 	}
-	if err := outcome.Err(); err != nil {
+	if err := s.jobError(outcome); err != nil {
 		return err
 	}
 	r.result.Outputs, r.result.Metrics, err = exec.Collect(kill, s.Store, job)
