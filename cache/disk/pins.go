@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -63,8 +64,11 @@ func (s *Store) pin(digests ...[32]byte) error {
 		return err
 	}
 	defer unlock(p.gate)
-	if _, err := p.file.Write(b); err != nil {
-		return err
+	if n, err := p.file.Write(b); err != nil {
+		if info, statErr := p.file.Stat(); statErr == nil { // a pin that was cut off would shift all that follow
+			err = errors.Join(err, p.file.Truncate(info.Size()-int64(n%len(cache.Digest{}))))
+		}
+		return NoRoom(err, s.Dir, int64(len(b)))
 	}
 	for _, d := range digests {
 		p.known[d] = true
