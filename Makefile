@@ -1,7 +1,7 @@
 # make demo   builds the example pipeline, twice, and shows what happened
 # make story  plays what the rules of that pipeline are for: see examples/soundcloud/README.md
 # make test   all tests; also without cgo, as the core must work without the SQL engine
-# make soak   KILLS (default 1000) builds of random pipelines killed, from SEED on (default 1)
+# make soak   KILLS (default 1000) builds of random pipelines killed, from SEED on (default 1); then 8 processes build on one store ROUNDS times (default 200) each, under the race detector
 # make bench  measurements, beside ninja where it is installed and beside DuckDB
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
 # make lint   gofmt, vet, staticcheck
@@ -10,6 +10,7 @@ GO         ?= go
 FUZZTIME   ?= 20s
 KILLS      ?= 1000
 SEED       ?= 1
+ROUNDS     ?= 200
 BENCH_DIR  ?= $(firstword $(wildcard /dev/shm) /tmp)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -39,6 +40,7 @@ test:
 
 soak:
 	$(GO) test ./cmd/dpb -run 'TestSoak$$' -count 1 -v -kills $(KILLS) -seed $(SEED) -timeout 4h
+	$(GO) test -race ./cmd/dpb -run 'TestManyProcesses$$' -count 1 -rounds $(ROUNDS) -timeout 4h
 
 bench: bin/dpb
 	DPB=$(abspath bin/dpb) BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideNinja -benchtime 1x -timeout 2h ./cmd/dpb

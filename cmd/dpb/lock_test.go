@@ -19,8 +19,10 @@ import (
 )
 
 // unboxed are the arguments of a build whose jobs talk to the test through named pipes.
-func unboxed(args ...string) []string {
-	return append([]string{"build", "--progress", "plain"}, args...)
+func unboxed(args ...string) []string { return unboxedAs("build", args...) }
+
+func unboxedAs(command string, args ...string) []string {
+	return append([]string{command, "--progress", "plain"}, args...)
 }
 
 // gate is a job that says when it began and goes on when it is let.
@@ -196,19 +198,35 @@ func TestLockTimeout(t *testing.T) {
 	}
 }
 
+// TestInterruptWaiting: who waits for another process can be interrupted, and leaves nothing behind.
+func TestInterruptWaiting(t *testing.T) {
+	t.Parallel()
+	g, first, dirs := two(t)
+	second := start(t, dirs[1], unboxed("//:slow")...)
+	second.until(t, "^waiting for //:slow", 1)
+	if err := second.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if said := second.ends(t, exitInterrupted); !strings.Contains(said, "interrupted after") || !strings.Contains(said, "1 left to do") {
+		t.Error(said)
+	}
+	g.open("done")
+	first.ends(t, exitOK)
+}
+
 // TestVerifyWaits: a job that runs again is nobody else's meanwhile, and the other way round.
 func TestVerifyWaits(t *testing.T) {
 	t.Parallel()
 	g, build, dirs := two(t)
 	g.open("done")
 	build.ends(t, exitOK)
-	first := start(t, dirs[0], "verify", "--progress", "plain", "//:slow")
+	first := start(t, dirs[0], unboxedAs("verify", "//:slow")...)
 	g.await()
-	out, err := command(t, dirs[0], "verify", "--progress", "plain", "--lock-timeout", "1ms", "//:slow").CombinedOutput()
+	out, err := command(t, dirs[0], unboxedAs("verify", "--lock-timeout", "1ms", "//:slow")...).CombinedOutput()
 	if exitCodeOf(err) != exitLocked || !strings.Contains(string(out), "0 verified, 0 differ, 1 run by another dpb") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	second := start(t, dirs[0], "verify", "--progress", "plain", "//:slow")
+	second := start(t, dirs[0], unboxedAs("verify", "//:slow")...)
 	second.until(t, fmt.Sprintf(`^waiting for //:slow: pid %d \(.*verify`, first.Process.Pid), 1)
 	g.open("done")
 	first.ends(t, exitOK)
