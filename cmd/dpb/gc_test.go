@@ -100,6 +100,9 @@ func TestGCBesideBuilds(t *testing.T) {
 	if collected == 0 {
 		t.Error("nothing was ever collected")
 	}
+	if out, err := command(t, checkouts[2], "fsck").CombinedOutput(); err != nil || strings.Contains(string(out), "damaged") {
+		t.Errorf("%v\n%s", err, out)
+	}
 	for _, dir := range checkouts {
 		out, err := command(t, dir, "status", "--check", "--all").CombinedOutput()
 		if err != nil || strings.Contains(string(out), "evicted") {

@@ -104,3 +104,6 @@ func (r *reader) file() (f file) {
 	r.b = r.b[32:]
 	return f
 }
+
+// Sound says whether a view's state can be read.
+func Sound(file string) (bool, error) { return disk.CheckSealed(file, magic) }

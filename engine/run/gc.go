@@ -291,6 +291,13 @@ func (c *collector) keepVersion(v engine.Version) error {
 	if err := c.Keep(treesOf(v.Outputs)); err != nil {
 		return err
 	}
+	last, _, err := c.s.Ledger.LastRun(v.Key)
+	if err != nil {
+		return err
+	}
+	if err := c.Keep(nil, last.Log); err != nil {
+		return err
+	}
 	r, ok, err := c.s.Ledger.Result(v.Key)
 	if err != nil || !ok {
 		return err
