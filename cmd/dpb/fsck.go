@@ -19,7 +19,7 @@ func (a *app) fsckCmd() *cobra.Command {
 and what speeds up builds. What is damaged is moved to damaged/ in the store and counts as gone; a pointer that says something wrong is written anew; what killed
 processes left is removed. Then it says which versions lack bytes, and whether a build makes them again. Builds may run meanwhile. With --dry-run it changes nothing,
 and a store that is read-only will do.` + exitsMeaning(map[int]string{exitOK: "all is sound, or was repaired", exitLocal: "something is damaged and was not repaired, or bytes of a current version are gone for good"},
-			exitOK, exitUsage, exitLocal),
+			exitOK, exitUsage, exitLocked, exitLocal),
 		Example: "  dpb fsck --dry-run\n  dpb fsck --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -41,6 +41,7 @@ and a store that is read-only will do.` + exitsMeaning(map[int]string{exitOK: "a
 		},
 	}
 	c.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "change nothing")
+	a.lockFlag(c)
 	a.jsonFlag(c)
 	return c
 }

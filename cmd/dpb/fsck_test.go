@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -150,5 +151,29 @@ func TestFsck(t *testing.T) {
 				t.Errorf("got %s, want %s", got, shown)
 			}
 		})
+	}
+}
+
+// TestFsckReadOnly: --dry-run needs no right to write.
+func TestFsckReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, copying)
+	if out, err := command(t, dir, "build").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	overwrite(t, stored(t, dir, "blobs", "source\ncopy\nsource"), "x")
+	c := command(t, dir, "fsck", "--dry-run")
+	script := `mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && echo mounted && exec "$@"`
+	c.Args = append([]string{"unshare", "-rm", "sh", "-c", script, filepath.Join(dir, ".dpb")}, c.Args...)
+	var err error
+	if c.Path, err = exec.LookPath("unshare"); err != nil {
+		t.Skip(err)
+	}
+	out, err := c.CombinedOutput()
+	if !strings.Contains(string(out), "mounted\n") {
+		t.Skipf("%s", out)
+	}
+	if exitCodeOf(err) != exitLocal || !regexp.MustCompile(`blobs/\S+ is damaged: .*\n(.*\n)*.*1 fault: dpb fsck repairs`).Match(out) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

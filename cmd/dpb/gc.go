@@ -20,7 +20,7 @@ it (keep_versions of them in all), versions that rules hold and that the working
 they were made from; also what is younger than keep_days, and what running builds use. The store block of dpb.hcl sets these numbers, and a max_size.
 
 Records are never deleted: versions keep their history, and a job runs again should somebody need the bytes. Builds may run meanwhile. A checkout whose folder is not
-there any more counts for unseen_days, or until --unregister.` + exits(exitOK, exitUsage, exitLocal),
+there any more counts for unseen_days, or until --unregister.` + exits(exitOK, exitUsage, exitLocked, exitLocal),
 		Example: "  dpb gc --dry-run\n  dpb gc\n  dpb gc --unregister /home/ann/old-checkout",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -49,6 +49,7 @@ there any more counts for unseen_days, or until --unregister.` + exits(exitOK, e
 	}
 	c.Flags().BoolVarP(&opts.DryRun, "dry-run", "n", false, "only say what would go, and why")
 	c.Flags().StringArrayVar(&opts.Unregister, "unregister", nil, "keep nothing for the checkout at this path, or with this environment, from now on; it counts again once it builds")
+	a.lockFlag(c)
 	a.jsonFlag(c)
 	return c
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/dpb-build/dpb/cache/disk"
 )
 
 // turning is a workspace whose every edit turns all results over, and turns back to what was there some edits before.
@@ -111,5 +113,39 @@ func TestGCBesideBuilds(t *testing.T) {
 		if out, err := command(t, dir, "build").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "nothing to do") {
 			t.Errorf("%v\n%s", err, out)
 		}
+	}
+}
+
+// TestGCWaits: one gc at a time; who waits says so, and --lock-timeout ends it.
+func TestGCWaits(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, many)
+	if out, err := command(t, dir, "build", "//:a", "-p", "day=2017-01-01").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	store, err := disk.OpenExisting(filepath.Join(dir, ".dpb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := store.Collect(t.Context(), true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gc", "fsck"} {
+		out, err := command(t, dir, name, "--lock-timeout", "20ms").CombinedOutput()
+		if exitCodeOf(err) != exitLocked || !strings.Contains(string(out), "another dpb gc or dpb fsck works on this store") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	for _, name := range []string{"gc", "fsck"} {
+		if out, err := command(t, dir, name, "--dry-run").CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	p := start(t, dir, "gc")
+	p.until(t, "^waiting for another dpb gc or dpb fsck on this store$", 1)
+	held.Close()
+	if err := p.Wait(); err != nil {
+		t.Error(err)
 	}
 }

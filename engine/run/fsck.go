@@ -214,7 +214,7 @@ func registrationSound(file string) (bool, error) {
 // remains removes what processes left that were killed.
 func (c *checker) remains(waiting func()) func(context.Context) error {
 	return func(ctx context.Context) error {
-		collection, err := c.s.Store.Collect(ctx, c.repair, waiting)
+		collection, err := c.s.collect(ctx, c.repair, waiting)
 		if err != nil {
 			return err
 		}

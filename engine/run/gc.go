@@ -85,7 +85,7 @@ func (s *Session) GC(ctx context.Context, all []graph.Selected, opts GCOptions) 
 	if s.Ledger == nil {
 		return report, nil // there is no store yet
 	}
-	collection, err := s.Store.Collect(ctx, !opts.DryRun, opts.Waiting)
+	collection, err := s.collect(ctx, !opts.DryRun, opts.Waiting)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,17 @@ func (s *Session) GC(ctx context.Context, all []graph.Selected, opts GCOptions) 
 		report.Over = max(report.Kept-limit, 0)
 	}
 	return report, c.sweep(ctx)
+}
+
+// collect begins a collection when no other is under way, or gives up after the lock timeout.
+func (s *Session) collect(ctx context.Context, deletes bool, waiting func()) (*disk.Collection, error) {
+	if s.LockTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.LockTimeout, fmt.Errorf("another dpb gc or dpb fsck works on this store: %w for longer than the lock timeout of %s",
+			ledger.ErrLocked, s.LockTimeout))
+		defer cancel()
+	}
+	return s.Store.Collect(ctx, deletes, waiting)
 }
 
 // sweep deletes, after it is written down which checkouts don't count any more.
