@@ -36,9 +36,10 @@ type Result struct {
 	Uncovered []string
 }
 
-// Expired says whether the result is older than validFor allows; 0 allows any age.
+// Expired says whether the result is older than validFor allows; 0 allows any age. One from later than now counts as expired: since the clock went back nobody can
+// tell how old it is.
 func (r *Result) Expired(validFor time.Duration, now time.Time) bool {
-	return validFor > 0 && !now.Before(r.Observed.Add(validFor))
+	return validFor > 0 && (now.Before(r.Observed) || !now.Before(r.Observed.Add(validFor)))
 }
 
 // OutputResult is one output as the job left it.

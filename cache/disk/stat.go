@@ -19,7 +19,7 @@ import (
 )
 
 // StatCache remembers digests of files by size, times and inode. A file that changed so shortly before it was read that another change could leave the same
-// times is read again (git's racy rule). It is safe for concurrent use.
+// times is read again (git's racy rule). Where the clock went back all are read again: a change may then have the times of before. It is safe for concurrent use.
 type StatCache struct {
 	// Context, when it is done, ends the reading of files; nil never ends it.
 	Context context.Context
@@ -29,6 +29,7 @@ type StatCache struct {
 
 	mu      sync.Mutex
 	entries map[string]statEntry
+	latest  time.Time // that the clock showed, here or when the file was written
 	dirty   bool
 
 	of *StatCache // a watching cache goes on with this one, and its entries are what it was asked for
@@ -54,7 +55,23 @@ func OpenStatCache(file string) *StatCache {
 	if b, err := os.ReadFile(file); err == nil {
 		c.entries = decodeStats(b)
 	}
+	if info, err := os.Stat(file); err == nil {
+		c.latest = info.ModTime()
+	}
 	return c
+}
+
+// clock reads the time. If it is earlier than it was before, nothing is known of any file any more.
+func (c *StatCache) clock() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now().Round(0) // without the reading that never goes back
+	if now.Before(c.latest) && len(c.entries) > 0 {
+		clear(c.entries)
+		c.dirty = true
+	}
+	c.latest = now
+	return now
 }
 
 // Digest returns the digest of a regular file, following links. It reads the file only if it may have changed.
@@ -62,7 +79,7 @@ func (c *StatCache) Digest(path string) (cache.Digest, os.FileInfo, error) {
 	if c.of != nil {
 		return c.watch(path)
 	}
-	now := c.now()
+	now := c.clock()
 	f, err := os.Stat(path)
 	if err != nil {
 		return cache.Digest{}, nil, err

@@ -114,6 +114,80 @@ func TestStatCacheIsRacy(t *testing.T) {
 	}
 }
 
+// TestStatCacheClock: when the clock goes back, between processes or in one, a file may change and have the times of before.
+func TestStatCacheClock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name, saved := write(t, filepath.Join(dir, "a"), "old"), filepath.Join(dir, "files")
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, _ := ChangeTime(info)
+	clock := time.Unix(0, written).Add(time.Hour)
+	open := func() *StatCache {
+		c := OpenStatCache(saved)
+		c.now = func() time.Time { return clock }
+		return c
+	}
+	remembered := func(c *StatCache, what string, want bool) {
+		t.Helper()
+		d := digest(t, c, name)
+		if got := d == (cache.Digest{1}); got != want || !want && d != cache.Sum([]byte("old")) {
+			t.Errorf("%s: remembered is %v, want %v", what, got, want)
+		}
+	}
+	c := open()
+	digest(t, c, name)
+	mark(t, c, name)
+	if err := errors.Join(c.Save(), os.Chtimes(saved, clock, clock)); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		what  string
+		clock time.Duration
+		want  bool
+	}{{"at the same time", 0, true}, {"later", time.Minute, true}, {"earlier, though still long after the file was written", -time.Second, false},
+		{"when it goes on again", time.Minute, true}} {
+		clock = time.Unix(0, written).Add(time.Hour + x.clock)
+		remembered(open(), "the next process, "+x.what, x.want)
+	}
+	clock = time.Unix(0, written).Add(2 * time.Hour)
+	c = open()
+	remembered(c, "before the jump", true)
+	clock = clock.Add(-time.Minute)
+	remembered(c, "after a jump in one process", false)
+	mark(t, c, name)
+	remembered(c, "after that", true)
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := decodeStats([]byte(readFile(t, saved)))[name]; !ok {
+		t.Error("what was read after the jump is not saved")
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestStatCacheCutOff: cut off at any byte, it is an empty cache.
+func TestStatCacheCutOff(t *testing.T) {
+	t.Parallel()
+	good := encodeStats(sampleStats())
+	name := filepath.Join(t.TempDir(), "files")
+	for n := range good {
+		if c := OpenStatCache(write(t, name, string(good[:n]))); len(c.entries) != 0 {
+			t.Errorf("at %d of %d bytes: %v", n, len(good), c.entries)
+		}
+	}
+}
+
 func TestStatCacheRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -102,6 +103,9 @@ func OpenExisting(dir string) (*Store, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
+	}
+	if strings.HasPrefix(format, string(b)) && string(b) != format {
+		return nil, fmt.Errorf("store %s is damaged: %s holds %q and was cut off; if you know that dpb wrote the store, put the line %q there", dir, formatFile, b, bytes.TrimSpace([]byte(format)))
 	}
 	if string(b) != format {
 		return nil, fmt.Errorf("store %s has format %q, and this dpb knows %q only: use the dpb that wrote it, or another store", dir,

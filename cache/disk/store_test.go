@@ -253,6 +253,46 @@ func TestDamagedTree(t *testing.T) {
 }
 
 // TestTreeOfAnother: sound bytes under another tree's name are damage too.
+// TestTreeCutOff: a tree that was cut off at any byte is gone, with a warning, and never another tree.
+func TestTreeCutOff(t *testing.T) {
+	t.Parallel()
+	s, warned := newStore(t)
+	tree, err := s.putEntries(t.Context(), []cache.Entry{{Path: "a", Kind: cache.File, Digest: put(t, s, "x"), Size: 1}, {Path: "b/c", Kind: cache.Link, Target: "../a"}, {Path: "d", Kind: cache.Dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := tree.Encode()
+	for n := range good {
+		if err := os.Chmod(s.path("trees", tree.Digest().String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s.path("trees", tree.Digest().String()), string(good[:n]))
+		if _, err := s.GetTree(t.Context(), tree.Digest()); !errors.Is(err, cache.ErrMissing) {
+			t.Errorf("%d of %d bytes: %v", n, len(good), err)
+		}
+		if _, err := s.PutTree(t.Context(), tree); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(*warned) != len(good) {
+		t.Errorf("%d warnings for %d cuts", len(*warned), len(good))
+	}
+}
+
+// TestFormatCutOff: a format that was cut off is told as such, not as that of another dpb.
+func TestFormatCutOff(t *testing.T) {
+	t.Parallel()
+	for n := range len(format) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, formatFile), format[:n])
+		for _, open := range []func(string) (*Store, error){Open, OpenExisting} {
+			if _, err := open(dir); err == nil || !strings.Contains(err.Error(), "is damaged") {
+				t.Errorf("%q: %v", format[:n], err)
+			}
+		}
+	}
+}
+
 func TestTreeOfAnother(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)

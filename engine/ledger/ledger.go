@@ -68,12 +68,16 @@ func Open(dir string) (*Ledger, error) { return OpenWaiting(dir, LockTimeout) }
 // OpenWaiting is Open for a process that waits for others that long.
 func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 	file := filepath.Join(dir, fileName)
-	conn, err := sqlite.OpenConn(file, sqlite.OpenReadWrite, sqlite.OpenCreate)
+	before, err := look(file)
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
 	}
+	conn, err := sqlite.OpenConn(file, sqlite.OpenReadWrite, sqlite.OpenCreate)
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
+	}
 	conn.SetBusyTimeout(wait)
-	if err = errors.Join(createOrWait(conn, file, wait), conn.Close()); err != nil {
+	if err = errors.Join(before.createOrWait(conn, file, wait), conn.Close()); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
 	l, err := open(file, sqlite.OpenReadWrite, wait)
@@ -86,14 +90,18 @@ func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 // OpenReadOnly opens a ledger that nothing is written to; its error is or wraps ErrNone if there is none.
 func OpenReadOnly(dir string) (*Ledger, error) {
 	file := filepath.Join(dir, fileName)
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+	before, err := look(file)
+	if err != nil {
+		return nil, fmt.Errorf("ledger %s: %w", file, err)
+	}
+	if !before.there {
 		return nil, ErrNone
 	}
-	l, err := openChecked(file, sqlite.OpenReadOnly)
+	l, err := before.open(file, sqlite.OpenReadOnly)
 	if code := sqlite.ErrCode(err).ToPrimary(); (code == sqlite.ResultCantOpen || code == sqlite.ResultReadOnly) && atRest(file) {
 		// The folder is read-only, so SQLite can't make the file by which readers tell writers of themselves. There is no writer.
 		uri := "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?immutable=1"
-		l, err = openChecked(uri, sqlite.OpenReadOnly|sqlite.OpenURI)
+		l, err = before.open(uri, sqlite.OpenReadOnly|sqlite.OpenURI)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
@@ -108,12 +116,13 @@ func atRest(file string) bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && wal.Size() == 0
 }
 
-func openChecked(name string, flags sqlite.OpenFlags) (*Ledger, error) {
+// open opens the ledger to read and checks it.
+func (f found) open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
 	l, err := open(name, flags, LockTimeout)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.read(check); err != nil {
+	if err := l.read(f.check); err != nil {
 		l.Close()
 		return nil, err
 	}
@@ -164,16 +173,19 @@ func pragmas(c *sqlite.Conn, list ...string) error {
 }
 
 // createOrWait is create, once more while another process does the same: SQLite itself doesn't wait when it changes the mode of the journal.
-func createOrWait(c *sqlite.Conn, file string, wait time.Duration) error {
+func (f found) createOrWait(c *sqlite.Conn, file string, wait time.Duration) error {
 	for end := time.Now().Add(wait); ; time.Sleep(5 * time.Millisecond) {
-		if err := orLocked(create(c), file); !errors.Is(err, ErrLocked) || time.Now().After(end) {
+		if err := orLocked(f.create(c), file); !errors.Is(err, ErrLocked) || time.Now().After(end) {
 			return err
 		}
 	}
 }
 
 // create makes the tables in one transaction, brings those of the format before up to date, or checks that they are of a known format.
-func create(c *sqlite.Conn) (err error) {
+func (f found) create(c *sqlite.Conn) (err error) {
+	if err := f.whole(c); err != nil {
+		return err
+	}
 	if err := check(c); !errors.Is(err, ErrNone) && !errors.Is(err, errOlder) {
 		return err // nothing is changed of what is there
 	}
@@ -186,7 +198,7 @@ func create(c *sqlite.Conn) (err error) {
 	}
 	defer done(&err)
 	script := schema + contracts
-	switch err := check(c); {
+	switch err := f.check(c); {
 	case errors.Is(err, errOlder):
 		script = from1 + contracts + "INSERT INTO pointer SELECT environment, target, partition, version, key, x'', outputs FROM pointer1; DROP TABLE pointer1;"
 	case !errors.Is(err, ErrNone):
