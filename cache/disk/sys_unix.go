@@ -80,3 +80,6 @@ func device(path string) uint64 {
 	}
 	return 0
 }
+
+// writable says why this process may not make files in a directory; nil if it may.
+func writable(dir string) error { return unix.Access(dir, unix.W_OK) }

@@ -208,3 +208,45 @@ func fill(t *testing.T, dir string, left int) {
 		t.Fatal(err)
 	}
 }
+
+// TestReadOnlyStore: where nothing can be written all that only reads works, as the last process left the store: at its end, or killed. A build says what to do.
+func TestReadOnlyStore(t *testing.T) {
+	if !mayMount(t) {
+		return
+	}
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed %v", killed), func(t *testing.T) {
+			dir := mountMemory(t, "20m")
+			write(t, dir, many)
+			first := command(t, dir, "build")
+			if killed {
+				first.Env = append(first.Env, faultAt+"=shown/60/kill") // all is recorded, and nothing closed
+			}
+			if out, err := first.CombinedOutput(); (err != nil) != killed {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if err := unix.Mount("none", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				t.Fatal(err)
+			}
+			version := ""
+			for _, c := range []struct {
+				args string
+				code int
+				want string
+			}{
+				{"status --check", exitOK, "30 fresh"}, {"why //:b@day=2017-01-02", exitOK, "is fresh"}, {"log //:a@day=2017-01-02", exitOK, "//:a@day=2017-01-02#"},
+				{"show //:a@day=2017-01-02", exitOK, "//:a@day=2017-01-02"}, {"show VERSION", exitOK, "2017-01-02"}, {"diff //:a@day=2017-01-02 //:a@day=2017-01-03", exitOK, "day=2017-01-03"},
+				{"build -n", exitOK, "nothing to do"}, {"build", exitLocal, "can't be written: read-only file system; status, why, show, log and diff read it, and build -n says what there is to do"},
+			} {
+				args := strings.Fields(strings.ReplaceAll(c.args, "VERSION", version))
+				out, err := command(t, dir, args...).CombinedOutput()
+				if code := exitCodeOf(err); code != c.code || !strings.Contains(string(out), c.want) {
+					t.Errorf("dpb %s: exit code %d:\n%s", strings.Join(args, " "), code, out)
+				}
+				if found := versionID.FindString(string(out)); found != "" && version == "" {
+					version = found
+				}
+			}
+		})
+	}
+}

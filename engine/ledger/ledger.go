@@ -102,6 +102,8 @@ func OpenReadOnly(dir string) (*Ledger, error) {
 		// The folder is read-only, so SQLite can't make the file by which readers tell writers of themselves. There is no writer.
 		uri := "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?immutable=1"
 		l, err = before.open(uri, sqlite.OpenReadOnly|sqlite.OpenURI)
+	} else if code == sqlite.ResultCantOpen || code == sqlite.ResultReadOnly {
+		err = fmt.Errorf("%w; %s-wal has records, which SQLite reads only where it can write: run dpb status once where it can, or on a copy", err, fileName)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))

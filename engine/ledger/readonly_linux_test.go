@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -88,6 +89,9 @@ func checkReadOnly(t *testing.T, dir string, protect func(readOnly bool) error) 
 		l, err := OpenReadOnly(dir)
 		if (err == nil) != x.opens {
 			t.Errorf("%s: %v", x.what, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "ledger.db-wal has records") {
+			t.Errorf("%s: it does not say what to do: %v", x.what, err)
 		}
 		if err == nil {
 			got, _, err := l.Result(sampleResult().Key)

@@ -528,3 +528,17 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestStateCutOff: cut off at any byte, nothing is known of what dpb-out shows.
+func TestStateCutOff(t *testing.T) {
+	t.Parallel()
+	good := encode(map[string]shown{"a/b": {engine.VersionID{1}, []file{{"x", 1, 2, 3, 4}, {"y/z", 5, 6, 7, 8}}}, "c/day=2017-06-15": {}})
+	for n := range good {
+		if got := decode(good[:n]); len(got) > 0 {
+			t.Errorf("%d of %d bytes: %v", n, len(good), got)
+		}
+	}
+	if len(decode(good)) != 2 {
+		t.Error("the whole is not read")
+	}
+}
