@@ -250,43 +250,8 @@ func (b *soakedBuild) checkEnd() {
 	if got, want := contents(b.t, filepath.Join(b.dir, "dpb-out")), contents(b.t, filepath.Join(clean, "dpb-out")); got != want {
 		b.t.Errorf("after the kills:\n%s\nclean:\n%s", got, want)
 	}
-	b.checkStore()
-}
-
-// checkStore holds that all blobs and trees of a store are what their names say, and that there is all that versions of targets name.
-func (b *soakedBuild) checkStore() {
-	b.t.Helper()
-	dir := filepath.Join(b.dir, ".dpb")
-	store, err := disk.OpenExisting(dir)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	store.Warn = func(text string) { b.t.Error(text) }
-	files, err := filepath.Glob(filepath.Join(dir, "*", "??", "*"))
-	if err != nil || len(files) == 0 {
-		b.t.Fatalf("an empty store, or %v", err)
-	}
-	for _, f := range files {
-		d, err := cache.ParseDigest(filepath.Base(f))
-		if err == nil && filepath.Base(filepath.Dir(filepath.Dir(f))) == "trees" {
-			_, err = store.GetTree(b.t.Context(), cache.TreeDigest(d)) // those of sources may name files that lie outside
-		} else if err == nil {
-			err = store.Verify(b.t.Context(), d)
-		}
-		if err != nil {
-			b.t.Error(err)
-		}
-	}
-	for action, versions := range b.versions {
-		for _, v := range versions {
-			for _, o := range v.Outputs {
-				for _, tree := range []cache.TreeDigest{o.Raw, o.Visible, o.Quarantine} {
-					if !tree.IsZero() && !store.Present(b.t.Context(), tree) {
-						b.t.Errorf("%s: of version %s the store lacks %s", action, v.ID.Short(), tree.Short())
-					}
-				}
-			}
-		}
+	if out, err := command(b.t, b.dir, "fsck", "--dry-run").CombinedOutput(); err != nil {
+		b.t.Errorf("fsck: %v\n%s", err, out)
 	}
 }
 
