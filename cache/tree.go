@@ -188,9 +188,17 @@ func (e Entry) validate() error {
 	return nil
 }
 
+// maxPath bounds names and targets of links, so that a tree can be written below any folder: systems take 4096 bytes for a path. maxPart is what file systems take for a
+// part of it.
+const maxPath, maxPart = 2000, 255
+
 // CheckName says why name can't stand in a tree, or nil.
 func CheckName(name string) error {
 	switch {
+	case len(name) > maxPath:
+		return fmt.Errorf("name %q… has %d bytes, and %d is the most: use shorter names, or fewer folders", name[:100], len(name), maxPath)
+	case longestPart(name) > maxPart:
+		return fmt.Errorf("name %q… has a part of %d bytes, and %d is the most", name[:100], longestPart(name), maxPart)
 	case name == "" || name == "." || path.Clean(name) != name || path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../"):
 		return fmt.Errorf("name %q: want a clean relative path inside the tree", name)
 	case !utf8.ValidString(name):
@@ -201,10 +209,20 @@ func CheckName(name string) error {
 	return nil
 }
 
+func longestPart(name string) (longest int) {
+	for part := range strings.SplitSeq(name, "/") {
+		longest = max(longest, len(part))
+	}
+	return longest
+}
+
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // CheckLink says why a link at name with this target can't stand in a tree, or nil: it must be relative and lead to a place inside.
 func CheckLink(name, target string) error {
+	if len(target) > maxPath {
+		return fmt.Errorf("link %q leads to a target of %d bytes, and %d is the most", name, len(target), maxPath)
+	}
 	if target == "" || path.IsAbs(target) {
 		return fmt.Errorf("link %q leads to %q: only relative links that stay inside the output are kept", name, target)
 	}

@@ -7,48 +7,134 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"syscall"
 
 	"github.com/dpb-build/dpb/cache"
 )
 
-// Capture stores all that lies in a directory and returns its tree.
-func (s *Store) Capture(ctx context.Context, dir string) (cache.Tree, error) {
-	var entries []cache.Entry
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == dir {
+// ErrChanging says that something else is there than a moment before.
+var ErrChanging = errors.New("it changed while it was stored: whatever writes to it has to end before the job does")
+
+// Capture stores all that lies in a directory below a root and returns its tree. Whoever filled it is not trusted: no link is followed, nothing outside of the root
+// is read, and nothing is waited for.
+func (s *Store) Capture(ctx context.Context, root *os.Root, dir string) (cache.Tree, error) {
+	c := capture{s, root, dir, nil}
+	if err := c.walk(ctx, ""); err != nil {
+		return cache.Tree{}, err
+	}
+	return s.putEntries(ctx, c.entries)
+}
+
+// CaptureFile stores one regular file below a root and returns the tree that has it under a name.
+func (s *Store) CaptureFile(ctx context.Context, root *os.Root, file, name string) (cache.Tree, error) {
+	d, info, err := s.PutBelow(ctx, root, file)
+	if err != nil {
+		return cache.Tree{}, err
+	}
+	return s.putEntries(ctx, []cache.Entry{{Path: name, Kind: KindOf(info), Digest: d, Size: info.Size()}})
+}
+
+// PutBelow stores a regular file below a root, as it is at one moment.
+func (s *Store) PutBelow(ctx context.Context, root *os.Root, file string) (d cache.Digest, info fs.FileInfo, err error) {
+	f, info, err := openBelow(root, file)
+	if err != nil {
+		return d, nil, err
+	}
+	defer f.Close()
+	d, n, err := s.Put(ctx, f)
+	if err != nil {
+		return d, nil, err
+	}
+	after, err := f.Stat()
+	if err == nil && (n != info.Size() || entryOf(after) != entryOf(info)) {
+		err = ErrChanging
+	}
+	return d, info, err
+}
+
+// openBelow opens a regular file that is no link.
+func openBelow(root *os.Root, file string) (*os.File, fs.FileInfo, error) {
+	was, err := root.Lstat(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !was.Mode().IsRegular() {
+		return nil, nil, errNoFile
+	}
+	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // should it be a pipe by now, nobody waits for who writes to it
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && (!os.SameFile(was, info) || !info.Mode().IsRegular()) {
+		err = ErrChanging
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+var errNoFile = errors.New("it is not a regular file")
+
+// capture is the way through a directory.
+type capture struct {
+	s       *Store
+	root    *os.Root
+	dir     string
+	entries []cache.Entry
+}
+
+// walk stores what lies in a folder below the directory, which is "" for itself.
+func (c *capture) walk(ctx context.Context, name string) error {
+	f, err := c.root.Open(path.Join(c.dir, name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	list, err := f.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 && name != "" { // else it follows from its files
+		c.entries = append(c.entries, cache.Entry{Path: name, Kind: cache.Dir})
+	}
+	for _, d := range list {
+		if err := c.add(ctx, path.Join(name, d.Name()), d.Type()); err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(dir, path)
+	}
+	return nil
+}
+
+func (c *capture) add(ctx context.Context, name string, kind fs.FileMode) error {
+	if err := cache.CheckName(name); err != nil {
+		return err
+	}
+	at := path.Join(c.dir, name)
+	switch kind {
+	case fs.ModeDir:
+		return c.walk(ctx, name)
+	case fs.ModeSymlink:
+		target, err := c.root.Readlink(at)
 		if err != nil {
 			return err
 		}
-		e, err := s.capture(ctx, path, filepath.ToSlash(rel), d)
-		if err == nil && e.Kind != 0 {
-			entries = append(entries, e)
+		target = filepath.ToSlash(target)
+		c.entries = append(c.entries, cache.Entry{Path: name, Kind: cache.Link, Target: target})
+		return cache.CheckLink(name, target)
+	case 0:
+		d, info, err := c.s.PutBelow(ctx, c.root, at)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		return err
-	})
-	if err != nil {
-		return cache.Tree{}, err
+		c.entries = append(c.entries, cache.Entry{Path: name, Kind: KindOf(info), Digest: d, Size: info.Size()})
+		return nil
 	}
-	return s.putEntries(ctx, entries)
-}
-
-// CaptureFile stores one file and returns the tree that has it under a name.
-func (s *Store) CaptureFile(ctx context.Context, path, name string) (cache.Tree, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return cache.Tree{}, err
-	}
-	e, err := s.capture(ctx, path, name, fs.FileInfoToDirEntry(info))
-	if err != nil {
-		return cache.Tree{}, err
-	}
-	if e.Kind != cache.File && e.Kind != cache.Exec {
-		return cache.Tree{}, fmt.Errorf("%s is not a regular file", name)
-	}
-	return s.putEntries(ctx, []cache.Entry{e})
+	return fmt.Errorf("%s is neither a file, a directory nor a link", name)
 }
 
 func (s *Store) putEntries(ctx context.Context, entries []cache.Entry) (cache.Tree, error) {
@@ -58,36 +144,6 @@ func (s *Store) putEntries(ctx context.Context, entries []cache.Entry) (cache.Tr
 	}
 	_, err = s.PutTree(ctx, t)
 	return t, err
-}
-
-// capture stores one name; the zero entry stands for a directory with content, which follows from its files.
-func (s *Store) capture(ctx context.Context, path, name string, d fs.DirEntry) (cache.Entry, error) {
-	if err := cache.CheckName(name); err != nil {
-		return cache.Entry{}, err
-	}
-	switch d.Type() {
-	case 0:
-		info, err := d.Info()
-		if err != nil {
-			return cache.Entry{}, err
-		}
-		digest, size, err := s.PutFile(ctx, path)
-		return cache.Entry{Path: name, Kind: KindOf(info), Digest: digest, Size: size}, err
-	case fs.ModeDir:
-		children, err := os.ReadDir(path)
-		if err != nil || len(children) > 0 {
-			return cache.Entry{}, err
-		}
-		return cache.Entry{Path: name, Kind: cache.Dir}, nil
-	case fs.ModeSymlink:
-		target, err := os.Readlink(path)
-		if err != nil {
-			return cache.Entry{}, err
-		}
-		target = filepath.ToSlash(target)
-		return cache.Entry{Path: name, Kind: cache.Link, Target: target}, cache.CheckLink(name, target)
-	}
-	return cache.Entry{}, fmt.Errorf("%s is neither a file, a directory nor a link", name)
 }
 
 // KindOf says which kind of file a regular file is.

@@ -39,6 +39,17 @@ func folder(t testing.TB, names ...string) string {
 	return dir
 }
 
+// below opens a folder for Capture.
+func below(t testing.TB, dir string) *os.Root {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return root
+}
+
 func listing(tree cache.Tree) string {
 	var out []string
 	for _, e := range tree.Entries {
@@ -55,7 +66,7 @@ func TestCapture(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
 	dir := folder(t, "b.csv", "a/deep/x", "a/run*", "a/deep/up -> ../../b.csv", "empty/", "dangling -> nowhere")
-	tree, err := s.Capture(t.Context(), dir)
+	tree, err := s.Capture(t.Context(), below(t, dir), ".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +83,7 @@ func TestCapture(t *testing.T) {
 			}
 		}
 	}
-	if nothing, err := s.Capture(t.Context(), t.TempDir()); err != nil || len(nothing.Entries) != 0 {
+	if nothing, err := s.Capture(t.Context(), below(t, t.TempDir()), "."); err != nil || len(nothing.Entries) != 0 {
 		t.Errorf("an empty folder gives %v, %v", nothing, err)
 	}
 }
@@ -90,9 +101,10 @@ func TestCaptureRefuses(t *testing.T) {
 		"leads outside the output":               folder(t, "a/l -> ../../x"),
 		"not valid UTF-8":                        folder(t, "a\xff"),
 		"control character":                      folder(t, "a\nb"),
-		"no such file or directory":              filepath.Join(pipe, "none"),
+		"leads to a target of 3001 bytes":        folder(t, "l -> "+strings.Repeat("a/", 1500)+"b"),
+		"has 2007 bytes":                         folder(t, strings.Repeat(strings.Repeat("d", 250)+"/", 8)),
 	} {
-		if tree, err := s.Capture(t.Context(), dir); err == nil || !strings.Contains(err.Error(), want) {
+		if tree, err := s.Capture(t.Context(), below(t, dir), "."); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, %v; want %q", tree, err, want)
 		}
 	}
@@ -102,18 +114,18 @@ func TestCaptureFile(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
 	dir := folder(t, "made.csv", "run*", "link -> made.csv", "folder/x")
-	tree, err := s.CaptureFile(t.Context(), filepath.Join(dir, "made.csv"), "plays.csv")
+	tree, err := s.CaptureFile(t.Context(), below(t, dir), "made.csv", "plays.csv")
 	if got := listing(tree); err != nil || got != "file plays.csv" {
 		t.Errorf("%s, %v", got, err)
 	}
 	for _, name := range []string{"link", "folder", "none"} {
-		if _, err := s.CaptureFile(t.Context(), filepath.Join(dir, name), "x"); err == nil {
+		if _, err := s.CaptureFile(t.Context(), below(t, dir), name, "x"); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.CaptureFile(ctx, filepath.Join(dir, "run"), "x"); !errors.Is(err, context.Canceled) {
+	if _, err := s.CaptureFile(ctx, below(t, dir), "run", "x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v; want context.Canceled", err)
 	}
 }
@@ -122,7 +134,7 @@ func TestCaptureFile(t *testing.T) {
 func TestMaterialize(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
-	tree, err := s.Capture(t.Context(), folder(t, "b.csv", "a/run*", "a/up -> ../b.csv", "empty/"))
+	tree, err := s.Capture(t.Context(), below(t, folder(t, "b.csv", "a/run*", "a/up -> ../b.csv", "empty/")), ".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +142,7 @@ func TestMaterialize(t *testing.T) {
 	if err := s.Materialize(t.Context(), tree, dir); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.Capture(t.Context(), dir); err != nil || again.Digest() != tree.Digest() {
+	if again, err := s.Capture(t.Context(), below(t, dir), "."); err != nil || again.Digest() != tree.Digest() {
 		t.Errorf("it is now\n%s, %v", listing(again), err)
 	}
 	file := filepath.Join(dir, "b.csv")

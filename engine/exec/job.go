@@ -3,6 +3,7 @@ package exec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
@@ -141,29 +143,66 @@ func (j *Job) paths() engine.Paths {
 
 // Collect stores a job's outputs and the file at $DPB_METRICS. An output that is not there, and a file that no output declares, are errors.
 func Collect(ctx context.Context, store *disk.Store, j *Job) ([]engine.OutputResult, cache.Digest, error) {
+	out, metrics, err := collectAll(ctx, store, j)
+	return out, metrics, j.masked(err)
+}
+
+func collectAll(ctx context.Context, store *disk.Store, j *Job) ([]engine.OutputResult, cache.Digest, error) {
 	var metrics cache.Digest
+	root, err := os.OpenRoot(j.Dir) // what the job left is not trusted: nothing outside is looked at
+	if err != nil {
+		return nil, metrics, err
+	}
+	defer root.Close()
+	for _, o := range append([]*engine.Output{{}}, j.Target.Outputs...) {
+		if err := inPlace(root, path.Dir(inJob(o))); err != nil {
+			return nil, metrics, err
+		}
+	}
 	if err := undeclared(j); err != nil {
 		return nil, metrics, err
 	}
 	var out []engine.OutputResult
 	for _, o := range j.Target.Outputs {
-		t, err := collect(ctx, store, j, o)
+		t, err := collect(ctx, store, root, o)
 		if err != nil {
-			return nil, metrics, fmt.Errorf("output %s: %w", o.Name, err)
+			return nil, metrics, fmt.Errorf("output %s: %w", o.Name, jobsFault(err))
 		}
 		out = append(out, engine.OutputResult{Name: o.Name, Tree: t.Digest(), Bytes: t.Size(), Files: t.Files(), Rows: -1})
 	}
-	file := filepath.Join(j.Dir, engine.JobMetrics)
-	if _, err := os.Lstat(file); err != nil {
+	if _, err := root.Lstat(engine.JobMetrics); err != nil {
 		return out, metrics, nil
 	}
-	metrics, _, err := store.PutFile(ctx, file)
+	if metrics, _, err = store.PutBelow(ctx, root, engine.JobMetrics); err != nil {
+		err = fmt.Errorf("$DPB_METRICS: %w", jobsFault(err))
+	}
 	return out, metrics, err
 }
 
-func collect(ctx context.Context, store *disk.Store, j *Job, o *engine.Output) (cache.Tree, error) {
-	at := outputPath(j, o)
-	info, err := os.Lstat(at)
+// jobsFault is an error without what makes it this machine's, where the job is to blame.
+func jobsFault(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ELOOP) || errors.Is(err, fs.ErrNotExist) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+// inPlace fails if a folder that dpb made for outputs, or one above it, is none any more.
+func inPlace(root *os.Root, dir string) error {
+	for at := dir; at != "."; at = path.Dir(at) {
+		if info, err := root.Lstat(at); err != nil || !info.IsDir() {
+			return fmt.Errorf("%s, which dpb made for outputs, is no folder any more: write into it, and put no link in its place", at)
+		}
+	}
+	return nil
+}
+
+// inJob is the place of an output in the job's directory.
+func inJob(o *engine.Output) string { return path.Join(engine.JobOutputs, pathInOutputs(o)) }
+
+func collect(ctx context.Context, store *disk.Store, root *os.Root, o *engine.Output) (cache.Tree, error) {
+	at := inJob(o)
+	info, err := root.Lstat(at)
 	switch {
 	case err != nil:
 		return cache.Tree{}, fmt.Errorf("the job did not write %s: its place is output.%s, or $DPB_OUTPUT_%s", pathInOutputs(o), o.Name, strings.ToUpper(o.Name))
@@ -171,14 +210,21 @@ func collect(ctx context.Context, store *disk.Store, j *Job, o *engine.Output) (
 		if !info.Mode().IsRegular() {
 			return cache.Tree{}, fmt.Errorf("%s is not a regular file", pathInOutputs(o))
 		}
-		return store.CaptureFile(ctx, at, path.Base(o.Path))
+		t, err := store.CaptureFile(ctx, root, at, path.Base(o.Path))
+		if err != nil {
+			err = fmt.Errorf("%s: %w", pathInOutputs(o), err)
+		}
+		return t, err
+	}
+	if err := inPlace(root, at); err != nil {
+		return cache.Tree{}, err
 	}
 	if o.Shape == engine.Parts {
-		if err := noLinks(at); err != nil {
+		if err := noLinks(root, at); err != nil {
 			return cache.Tree{}, err
 		}
 	}
-	t, err := store.Capture(ctx, at)
+	t, err := store.Capture(ctx, root, at)
 	if err == nil && len(t.Entries) == 0 {
 		err = fmt.Errorf("the job wrote nothing into %s", pathInOutputs(o))
 	}
@@ -186,8 +232,13 @@ func collect(ctx context.Context, store *disk.Store, j *Job, o *engine.Output) (
 }
 
 // noLinks fails if there is a link among the parts of a table: SQL would pass over it, and a program would read it.
-func noLinks(dir string) error {
-	entries, err := os.ReadDir(dir)
+func noLinks(root *os.Root, dir string) error {
+	f, err := root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
 	for _, e := range entries {
 		if e.Type()&fs.ModeSymlink != 0 {
 			return fmt.Errorf("%s is a link, and the parts of a table are files: write a copy", legible(e.Name()))

@@ -45,7 +45,7 @@ func (o Outcome) Err() error {
 // Run runs a staged job. Its error says that the job could not be run or was interrupted; how the job itself ended is in the outcome.
 func Run(ctx context.Context, j *Job) (Outcome, error) {
 	o := Outcome{Log: filepath.Join(j.Dir, "log")}
-	log, err := os.Create(o.Log)
+	log, err := os.OpenFile(o.Log, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return o, err
 	}
@@ -64,7 +64,7 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 	// Whatever the job left running must not write any more.
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	o.fill(cmd.ProcessState)
-	if err := o.readLog(j); err != nil {
+	if err := o.readLog(j, log); err != nil {
 		return o, err
 	}
 	switch {
@@ -217,8 +217,8 @@ func environment(j *Job, paths engine.Paths) ([]string, error) {
 const tailLines, tailBytes, lineBytes = 20, 16 << 10, 1000
 
 // readLog masks secrets in the log and takes its last lines.
-func (o *Outcome) readLog(j *Job) error {
-	if err := o.mask(j); err != nil {
+func (o *Outcome) readLog(j *Job, log *os.File) (err error) {
+	if o.Log, err = j.tidyLog(log); err != nil {
 		return err
 	}
 	f, err := os.Open(o.Log)
@@ -265,30 +265,6 @@ func endOf(line []byte) []byte {
 		}
 	}
 	return line
-}
-
-// mask replaces the values of secrets in the log; longer ones first, for a secret may begin with another.
-func (o *Outcome) mask(j *Job) error {
-	type secret struct{ value, mask string }
-	var secrets []secret
-	for _, s := range j.Target.Secrets {
-		if value, ok := j.Secret(s.Name); ok && value != "" {
-			secrets = append(secrets, secret{value, "[secret " + s.Name + "]"})
-		}
-	}
-	if secrets == nil {
-		return nil
-	}
-	slices.SortStableFunc(secrets, func(a, b secret) int { return len(b.value) - len(a.value) })
-	var pairs []string
-	for _, s := range secrets {
-		pairs = append(pairs, s.value, s.mask)
-	}
-	b, err := os.ReadFile(o.Log)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.Log, []byte(strings.NewReplacer(pairs...).Replace(string(b))), 0o666)
 }
 
 // unwrapPath drops the path of the job's directory from an error: people know their program by its name.
