@@ -78,6 +78,23 @@ func openBelow(root *os.Root, file string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
+// openFile opens a regular file, following links. It waits for nobody, should a pipe have taken its place.
+func openFile(path string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: %w", path, errNoFile)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
 var errNoFile = errors.New("it is not a regular file")
 
 // capture is the way through a directory.

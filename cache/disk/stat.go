@@ -105,15 +105,11 @@ func entryOf(f os.FileInfo) statEntry {
 
 // read hashes a file and remembers it if it did not change meanwhile and its times are old enough to tell a later change.
 func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo, error) {
-	f, err := os.Open(path)
+	f, before, err := openFile(path)
 	if err != nil {
 		return cache.Digest{}, nil, err
 	}
 	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
-		return cache.Digest{}, nil, err
-	}
 	d, n, err := cache.SumReader(c.interruptible(f))
 	if err != nil {
 		return d, before, err

@@ -183,7 +183,7 @@ func (s *Store) rename(tmp, to string) error {
 
 // PutFile stores a file's content.
 func (s *Store) PutFile(ctx context.Context, path string) (cache.Digest, int64, error) {
-	f, err := os.Open(path)
+	f, _, err := openFile(path)
 	if err != nil {
 		return cache.Digest{}, 0, err
 	}

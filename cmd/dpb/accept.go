@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -129,7 +130,7 @@ func (a *app) printAccepted(x engine.Acceptance) error {
 	}
 	fmt.Fprintf(a.stdout, "accepted %s\n", acceptedName(x))
 	for _, f := range x.Findings {
-		fmt.Fprintf(a.stdout, "  %s\n", contract.Text(f))
+		fmt.Fprintf(a.stdout, "  %s\n", ui.Text(contract.Text(f)))
 	}
 	fmt.Fprintln(a.stdout, "the next dpb build goes on from there")
 	return nil
@@ -192,9 +193,9 @@ func (a *app) listAccepted(s *run.Session) error {
 		return a.printJSON(out)
 	}
 	for _, x := range list {
-		fmt.Fprintf(a.stdout, "%s  by %s on %s: %s\n", acceptedName(x), x.By.User, x.Time.UTC().Format("2006-01-02 15:04 UTC"), x.Reason)
+		fmt.Fprintf(a.stdout, "%s  by %s on %s: %s\n", acceptedName(x), x.By.User, x.Time.UTC().Format("2006-01-02 15:04 UTC"), ui.Text(x.Reason))
 		for _, f := range x.Findings {
-			fmt.Fprintf(a.stdout, "  %s\n", contract.Text(f))
+			fmt.Fprintf(a.stdout, "  %s\n", ui.Text(contract.Text(f)))
 		}
 	}
 	return nil

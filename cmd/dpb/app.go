@@ -261,7 +261,7 @@ func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error)
 	if err != nil {
 		return err
 	}
-	s.Store.Warn = func(text string) { fmt.Fprintf(a.stderr, "warning: %s\n", text) }
+	s.Store.Warn = func(text string) { fmt.Fprintf(a.stderr, "warning: %s\n", ui.Text(text)) }
 	defer func() {
 		if cerr := s.Close(); err == nil {
 			err = cerr

@@ -136,7 +136,7 @@ func printWould(a *app, list []would, runs, might int) error {
 	}
 	for _, w := range list {
 		label, _ := engine.ParseLabel(w.Target, "")
-		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, label.At(w.Partition), w.Reason)
+		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, label.At(w.Partition), ui.Text(w.Reason))
 	}
 	switch {
 	case runs == 0 && might == 0:

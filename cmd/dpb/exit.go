@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/ledger"
 )
@@ -84,7 +85,7 @@ func (a *app) exit(err error, caught os.Signal) int {
 	if err != nil {
 		code = codeOf(err)
 		if text := err.Error(); text != "" && caught == nil {
-			fmt.Fprintf(a.stderr, "dpb: %s\n", text)
+			fmt.Fprintf(a.stderr, "dpb: %s\n", ui.Text(text))
 		}
 	}
 	switch caught {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/hcl"
 	"github.com/spf13/cobra"
@@ -33,7 +34,7 @@ written, and the exit code tells whether anything would change. The form of a fi
 				}
 				if did {
 					changed++
-					fmt.Fprintln(a.stdout, f)
+					fmt.Fprintln(a.stdout, ui.Text(f))
 				}
 			}
 			if check && changed > 0 {

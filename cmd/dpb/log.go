@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 )
 
@@ -26,7 +28,9 @@ it prints what the last job wrote to its standard output and error; with --verif
 					if len(sel.Partitions) != 1 {
 						return usagef("%s means %s; name one", args[0], plural(len(sel.Partitions), "partition"))
 					}
-					err := s.CopyLog(c.Context(), a.stdout, sel.Node, sel.Partitions[0], verify)
+					out := a.raw()
+					err := s.CopyLog(c.Context(), out, sel.Node, sel.Partitions[0], verify)
+					err = errors.Join(err, out.Close())
 					if errors.Is(err, run.ErrNoRun) {
 						return usagef("%s: %w", args[0], err)
 					}
@@ -41,6 +45,18 @@ it prints what the last job wrote to its standard output and error; with --verif
 	a.jsonFlag(c)
 	return c
 }
+
+// raw is where bytes go that others wrote: as they are to a file or program, and without what steers it to a terminal.
+func (a *app) raw() io.WriteCloser {
+	if isatty.IsTerminal(a.stdout.Fd()) {
+		return &ui.Cleaner{Out: a.stdout}
+	}
+	return notClosed{a.stdout}
+}
+
+type notClosed struct{ io.Writer }
+
+func (notClosed) Close() error { return nil }
 
 func (a *app) history(s *run.Session, sel graph.Selected) error {
 	all := []run.Entry{}

@@ -177,7 +177,7 @@ func versionByID(s *run.Session, arg, prefix string, label engine.Label, partiti
 // line prints a fact under its name, unless it is not known.
 func (a *app) line(name, value string) {
 	if value != "" {
-		fmt.Fprintf(a.stdout, "%-11s %s\n", name, value)
+		fmt.Fprintf(a.stdout, "%-11s %s\n", name, ui.Text(value))
 	}
 }
 
@@ -212,7 +212,7 @@ func (a *app) printDetails(d *run.Details) {
 	for _, p := range d.Parts {
 		fmt.Fprintf(a.stdout, "  %s\n", p.Name)
 		for _, e := range p.Entries {
-			fmt.Fprintf(a.stdout, "    %-22s %s\n", e.Name, window(e.Value, 0))
+			fmt.Fprintf(a.stdout, "    %-22s %s\n", ui.Text(e.Name), window(e.Value, 0))
 		}
 	}
 }
@@ -244,7 +244,7 @@ func (a *app) printOutput(o run.DetailedOutput) {
 	switch isTable := o.Format != engine.Opaque.String(); {
 	case o.Fingerprint == nil:
 		for _, c := range o.Columns {
-			fmt.Fprintf(a.stdout, "  %s %s\n", c.Name, c.Type)
+			fmt.Fprintf(a.stdout, "  %s %s\n", ui.Text(c.Name), c.Type)
 		}
 		if isTable {
 			fmt.Fprintln(a.stdout, "  never measured: there is no fingerprint; dpb build makes one of what is current or wanted, while its bytes are there")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -68,13 +69,13 @@ func (a *app) printCause(c *run.Cause, depth int) {
 	if c.Owner != "" && depth > 0 {
 		head += ", owned by " + c.Owner
 	}
-	fmt.Fprintf(a.stdout, "%s: %s\n", head, c.Text)
+	fmt.Fprintf(a.stdout, "%s: %s\n", head, ui.Text(c.Text))
 	for k, ch := range c.Changes {
 		if k == maxListed {
 			fmt.Fprintf(a.stdout, "%s    … and %d more changes; --json has them\n", indent, len(c.Changes)-k)
 			break
 		}
-		fmt.Fprintf(a.stdout, "%s    %s: %s\n", indent, ch, values(ch))
+		fmt.Fprintf(a.stdout, "%s    %s: %s\n", indent, ui.Text(fmt.Sprint(ch)), values(ch))
 	}
 	for _, from := range c.From {
 		a.printCause(from, depth+1)
@@ -118,7 +119,7 @@ func cut(old, new string) (string, string) {
 func window(s string, from int) string {
 	from = min(from, len(s))
 	piece := s[from:min(len(s), from+maxValue)]
-	out := strings.ToValidUTF8(piece, "")
+	out := ui.Text(strings.ReplaceAll(strings.ToValidUTF8(piece, ""), "\n", " "))
 	if from > 0 {
 		out = "…" + out
 	}

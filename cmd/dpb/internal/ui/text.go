@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"bytes"
+	"io"
 	"regexp"
 	"strings"
 	"unicode"
@@ -96,16 +98,53 @@ const longest = 1000 // columns of a log's line that are shown; the log has the 
 
 // clean makes a line of a log fit to be shown: what it wrote over itself with carriage returns is gone, and nothing in it steers
 // the terminal.
-func clean(s string) string {
+func clean(s string) string { return cut(plainLine(s), longest) }
+
+func plainLine(s string) string {
 	s = strings.TrimRight(s, "\r\n")
 	s = s[strings.LastIndexByte(s, '\r')+1:]
 	s = escapes.ReplaceAllLiteralString(s, "")
 	s = strings.ReplaceAll(s, "\t", "    ")
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(s, "�"))
-	return cut(s, longest)
+}
+
+// Text makes lines that may repeat what others wrote, such as names of files and values of data, fit to be shown: nothing in them steers the terminal.
+func Text(s string) string {
+	lines := strings.Split(s, "\n")
+	for k := range lines {
+		lines[k] = plainLine(lines[k])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Cleaner writes to a terminal what others wrote, line by line as Text does.
+type Cleaner struct {
+	Out  io.Writer
+	line []byte // that has no end yet
+}
+
+// Write never takes less than all unless the terminal fails.
+func (c *Cleaner) Write(b []byte) (int, error) {
+	c.line = append(c.line, b...)
+	end := bytes.LastIndexByte(c.line, '\n') + 1
+	if end == 0 && len(c.line) < 1<<16 {
+		return len(b), nil
+	}
+	if end == 0 {
+		end = len(c.line)
+	}
+	_, err := io.WriteString(c.Out, Text(string(c.line[:end])))
+	c.line = c.line[:copy(c.line, c.line[end:])]
+	return len(b), err
+}
+
+// Close writes what is left.
+func (c *Cleaner) Close() error {
+	_, err := io.WriteString(c.Out, Text(string(c.line)))
+	return err
 }

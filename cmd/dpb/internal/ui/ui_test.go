@@ -337,3 +337,37 @@ func TestWaiting(t *testing.T) {
 		t.Errorf("%v %s", err, &traced)
 	}
 }
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain":                           "plain",
+		"two\nlines\n":                    "two\nlines\n",
+		"a\x1b[31mred\x1b[0m\x07b":        "aredb",
+		"\x1b]0;title\x07\x1b[2Jshown":    "shown",
+		"tab\tbad \xff" + "\u009b31m end": "tab    bad �31m end",
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("%q becomes %q; want %q", in, got, want)
+		}
+	}
+}
+
+// TestCleaner: what comes in pieces is as clean as what comes at once, and a line without an end is not kept for ever.
+func TestCleaner(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	c := &Cleaner{Out: &b}
+	for _, r := range []byte("one\x1b[31m red\ntwo \x1b]0;ti\x07tle") {
+		if n, err := c.Write([]byte{r}); n != 1 || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	if err := c.Close(); err != nil || b.String() != "one red\ntwo tle" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+	long := strings.Repeat("x", 1<<17)
+	if _, err := c.Write([]byte(long)); err != nil || len(c.line) > 0 {
+		t.Errorf("%d bytes are kept, %v", len(c.line), err)
+	}
+}
