@@ -134,7 +134,9 @@ func joinTexts(l []value) (value, error) {
 		if !ok {
 			return nil, violated("%s can't stand in a text", kindOf(v))
 		}
-		b.WriteString(s)
+		if b.WriteString(s); b.Len() > maxWeight {
+			return nil, violated("a text is larger than %d MB", maxWeight>>20)
+		}
 	}
 	return b.String(), nil
 }
@@ -269,12 +271,23 @@ func (ev *evaluation) splat(e *hclsyntax.SplatExpr) (value, error) {
 	defer delete(ev.items, e.Item)
 	out := make([]value, len(l))
 	for i, x := range l {
+		if err := ev.loopStep(); err != nil {
+			return nil, err
+		}
 		ev.items[e.Item] = x
 		if out[i], err = ev.value(e.Each); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// loopStep counts the steps of all loops.
+func (ev *evaluation) loopStep() error {
+	if ev.looped++; ev.looped > maxSteps {
+		return violated("its loops take more than %d steps", maxSteps)
+	}
+	return nil
 }
 
 // loop is a for expression: a list, or with a key a map.
@@ -295,6 +308,9 @@ func (ev *evaluation) loop(e *hclsyntax.ForExpr) (value, error) {
 	defer func() { ev.vars = outer }()
 	list, byKey := []value{}, object{}
 	for i, x := range elements {
+		if err := ev.loopStep(); err != nil {
+			return nil, err
+		}
 		ev.vars[e.KeyVar], ev.vars[e.ValVar] = keys[i], x
 		if e.CondExpr != nil {
 			if keep, err := ev.truth(e.CondExpr); err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 // pure are the functions of all expressions. None reads a clock, an environment or chance.
-var pure = map[string]function.Function{
+var pure = bounded(map[string]function.Function{
 	"abs": stdlib.AbsoluteFunc, "ceil": stdlib.CeilFunc, "floor": stdlib.FloorFunc, "log": stdlib.LogFunc, "max": stdlib.MaxFunc, "min": stdlib.MinFunc,
 	"parseint": stdlib.ParseIntFunc, "pow": stdlib.PowFunc, "signum": stdlib.SignumFunc,
 
@@ -43,7 +43,7 @@ var pure = map[string]function.Function{
 	"tonumber": stdlib.MakeToFunc(cty.Number), "toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)), "tostring": stdlib.MakeToFunc(cty.String),
 
 	"can": tryfunc.CanFunc, "try": tryfunc.TryFunc, "date": dateFunc, "formatdate": dateFunc,
-}
+})
 
 var pureContext = &hcl.EvalContext{Functions: pure}
 

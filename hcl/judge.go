@@ -40,6 +40,7 @@ type evaluation struct {
 	source string
 	vars   map[string]value // of the for loops around
 	items  map[*hclsyntax.AnonSymbolExpr]value
+	looped int // steps of its loops
 }
 
 // fault says why an expression has no value.

@@ -24,7 +24,11 @@ type scope struct {
 
 func (s *scope) with(vars map[string]cty.Value) *hcl.EvalContext {
 	ctx := s.ctx.NewChild()
-	ctx.Variables = vars
+	ctx.Variables = maps.Clone(vars)
+	if ctx.Variables == nil {
+		ctx.Variables = map[string]cty.Value{}
+	}
+	ctx.Variables[meterName] = newMeter()
 	return ctx
 }
 

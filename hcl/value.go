@@ -41,6 +41,10 @@ func (b *block) eval(e hclsyntax.Expression, vars map[string]cty.Value) (v cty.V
 			v, ok = cty.NilVal, false
 		}
 	}()
+	if b.tooLarge(e, vars) {
+		return cty.NilVal, false
+	}
+	meterLoops(e)
 	v, diags := e.Value(b.scope.with(vars))
 	for _, diag := range diags {
 		b.translate(e, diag)
@@ -49,6 +53,10 @@ func (b *block) eval(e hclsyntax.Expression, vars map[string]cty.Value) (v cty.V
 		return cty.NilVal, false
 	}
 	v, _ = v.UnmarkDeep()
+	if weigh(v, 2*maxFile) > 2*maxFile {
+		b.report(e.Range(), "", "this is too large").Detail = fmt.Sprintf("A value has at most %d MB, and a number %d digits.", 2*maxFile>>20, maxDigits)
+		return cty.NilVal, false
+	}
 	return v, true
 }
 

@@ -265,7 +265,7 @@ func TestTooManyPartitions(t *testing.T) {
 	}
 	ws := workspace(t, ":t by a b")
 	ws.Dimensions = []*engine.Dimension{{Name: "a", Values: many}, {Name: "b", Values: many}}
-	expect(t, said(t, ws), "error at line 1: //:t has more than 2147483647 partitions")
+	expect(t, said(t, ws), "error at line 1: //:t has more than 5000000 partitions")
 }
 
 // TestIntervals: a day is from midnight to midnight in its timezone, be it 23, 24 or 25 hours; where there is no midnight it starts later.

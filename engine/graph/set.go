@@ -15,8 +15,8 @@ import (
 // MaxDimensions bounds partition_by, so that a selection has a fixed size.
 const MaxDimensions = 4
 
-// maxValues bounds a dimension: a start that is off by centuries should be a message, not an hour of work.
-const maxValues = 20_000_000
+// maxValues bounds a dimension, and maxPartitions what several of them make: a start that is off by centuries should be a message, not an hour of work.
+const maxValues, maxPartitions = 1_000_000, 5_000_000
 
 // axis is a dimension with all its values, in order.
 type axis struct {
@@ -123,8 +123,8 @@ type Set struct {
 func newSet(spans []span) (*Set, error) {
 	s := &Set{spans: spans, size: 1}
 	for _, sp := range spans {
-		if sp.n > 0 && s.size > math.MaxInt32/sp.n {
-			return nil, fmt.Errorf("more than %d partitions", math.MaxInt32)
+		if sp.n > 0 && s.size > maxPartitions/sp.n {
+			return nil, fmt.Errorf("more than %d partitions", maxPartitions)
 		}
 		s.size *= sp.n
 	}
