@@ -14,8 +14,8 @@ import (
 	"github.com/dpb-build/dpb/cache"
 )
 
-// ErrChanging says that something else is there than a moment before.
-var ErrChanging = errors.New("it changed while it was stored: whatever writes to it has to end before the job does")
+// errUnsettled says that something else is there than a moment before.
+var errUnsettled = errors.New("it changed while it was stored: whatever writes to it has to end before the job does")
 
 // Capture stores all that lies in a directory below a root and returns its tree. Whoever filled it is not trusted: no link is followed, nothing outside of the root
 // is read, and nothing is waited for.
@@ -49,7 +49,7 @@ func (s *Store) PutBelow(ctx context.Context, root *os.Root, file string) (d cac
 	}
 	after, err := f.Stat()
 	if err == nil && (n != info.Size() || entryOf(after) != entryOf(info)) {
-		err = ErrChanging
+		err = errUnsettled
 	}
 	return d, info, err
 }
@@ -69,7 +69,7 @@ func openBelow(root *os.Root, file string) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && (!os.SameFile(was, info) || !info.Mode().IsRegular()) {
-		err = ErrChanging
+		err = errUnsettled
 	}
 	if err != nil {
 		f.Close()

@@ -19,8 +19,8 @@ import (
 const (
 	// chunkSize is how much text is handed to a goroutine at a time.
 	chunkSize = 1 << 20
-	// longestRecord is how many bytes a record may have.
-	longestRecord = 1 << 30
+	// longestRecord is how many bytes a record may have: a few compressed bytes may stand for any number of them.
+	longestRecord = 64 << 20
 )
 
 // textTable is a table of CSV or NDJSON.
@@ -173,7 +173,7 @@ func (p *textTable) chunks(file int, yield func(chunk) bool) bool {
 		rest = buf[at:]
 		if size = chunkSize; at == 0 {
 			if size = 2 * len(buf); size > longestRecord {
-				return yield(chunk{file: file, err: &UnreadableError{Name: p.Files[file].Name, Line: line, Why: "a record has more than 1 GiB"}})
+				return yield(chunk{file: file, err: &UnreadableError{Name: p.Files[file].Name, Line: line, Why: "a record has more than 64 MiB"}})
 			}
 			continue
 		}

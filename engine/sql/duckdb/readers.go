@@ -232,7 +232,7 @@ func decompress(r io.Reader, compression string) (io.ReadCloser, error) {
 	case "gzip":
 		return gzip.NewReader(r)
 	case "zstd":
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
 		if err != nil {
 			return nil, err
 		}
