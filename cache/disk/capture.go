@@ -43,7 +43,7 @@ func (s *Store) PutBelow(ctx context.Context, root *os.Root, file string) (d cac
 		return d, nil, err
 	}
 	defer f.Close()
-	d, n, err := s.Put(ctx, f)
+	d, n, err := s.putSized(ctx, f, info.Size())
 	if err != nil {
 		return d, nil, err
 	}

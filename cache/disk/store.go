@@ -183,20 +183,21 @@ func (s *Store) rename(tmp, to string) error {
 
 // PutFile stores a file's content.
 func (s *Store) PutFile(ctx context.Context, path string) (cache.Digest, int64, error) {
-	f, _, err := openFile(path)
+	f, info, err := openFile(path)
 	if err != nil {
 		return cache.Digest{}, 0, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err == nil {
-		err = Room(s.Dir, info.Size())
+	return s.putSized(ctx, f, info.Size())
+}
+
+// putSized stores what has a size that is known, if there is room for it: a file with holes may have any size.
+func (s *Store) putSized(ctx context.Context, r io.Reader, size int64) (d cache.Digest, n int64, err error) {
+	if err := Room(s.Dir, size); err != nil {
+		return d, 0, err
 	}
-	if err != nil {
-		return cache.Digest{}, 0, err
-	}
-	d, n, err := s.Put(ctx, f)
-	return d, n, NoRoom(err, s.Dir, info.Size())
+	d, n, err = s.Put(ctx, r)
+	return d, n, NoRoom(err, s.Dir, size)
 }
 
 // Open implements cache.Blobs.
