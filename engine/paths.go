@@ -14,7 +14,7 @@ const (
 	JobWorkspace = "ws"
 	JobInputs    = "in"
 	JobOutputs   = "out"
-	JobMetrics   = "metrics.json" // what $DPB_METRICS names, beside the three
+	JobMetrics   = "metrics/metrics.json" // what $DPB_METRICS names, beside the three
 )
 
 // JobPath writes a slash-separated path in the job's directory as the job sees it from the folder of package pkg.

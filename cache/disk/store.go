@@ -121,6 +121,9 @@ func storeAt(dir string) *Store {
 	return &Store{Dir: dir, Warn: func(string) {}, syncEach: syncEach, unsynced: map[string]bool{}}
 }
 
+// BlobsDir is the folder in which the store's own blobs lie, each in a folder named by its first two characters.
+func (s *Store) BlobsDir() string { return filepath.Join(s.Dir, "blobs") }
+
 func (s *Store) path(kind, hex string) string { return filepath.Join(s.Dir, kind, hex[:2], hex) }
 
 // Put implements cache.Blobs.

@@ -16,6 +16,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
+	"github.com/dpb-build/dpb/engine/sandbox"
 	"github.com/dpb-build/dpb/hcl"
 	"github.com/dpb-build/dpb/hcl/diag"
 	"github.com/fatih/color"
@@ -33,6 +34,7 @@ type app struct {
 	color    string
 	nowText  string
 	progress string
+	sandbox  string
 	json     bool
 	lockWait time.Duration // --lock-timeout
 
@@ -256,8 +258,12 @@ func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error)
 	if err != nil {
 		return err
 	}
+	mode, err := a.sandboxMode()
+	if err != nil {
+		return err
+	}
 	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
-		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait})
+		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode})
 	if err != nil {
 		return err
 	}
@@ -399,6 +405,19 @@ func (a *app) progressFlag(c *cobra.Command) {
 // lockFlag is for commands that write to the store.
 func (a *app) lockFlag(c *cobra.Command) {
 	c.Flags().DurationVar(&a.lockWait, "lock-timeout", 0, "how long to wait for another dpb that works on the same, such as 10m; default: as long as its job takes")
+}
+
+func (a *app) sandboxFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.sandbox, "sandbox", string(sandbox.Auto), "isolate jobs: auto (where this machine can), require (take no result made without), off")
+}
+
+// sandboxMode reads the flag, which not all commands have.
+func (a *app) sandboxMode() (sandbox.Mode, error) {
+	mode := cmp.Or(sandbox.Mode(a.sandbox), sandbox.Auto)
+	if !slices.Contains(sandbox.Modes(), mode) {
+		return "", usagef("--sandbox is auto, require or off, not %q", a.sandbox)
+	}
+	return mode, nil
 }
 
 func (a *app) jsonFlag(c *cobra.Command) {

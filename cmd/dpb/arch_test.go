@@ -18,7 +18,7 @@ const module = "github.com/dpb-build/dpb/"
 var layers = [][]string{
 	{"cache", "cache/disk", "cache/cachetest", "cache/fault"},
 	{"engine", "engine/graph"},
-	{"engine/plan", "engine/exec", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/ledger", "engine/fingerprint"},
+	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/ledger", "engine/fingerprint"},
 	{"hcl", "hcl/diag", "engine/run"},
 	{"cmd/dpb", "cmd/dpb/internal/ui"},
 }
@@ -26,7 +26,7 @@ var layers = [][]string{
 // siblings are the arrows inside a layer, from a package to what lies below it.
 var siblings = map[string][]string{
 	"cache/disk": {"cache", "cache/fault"}, "cache/cachetest": {"cache"}, "engine/graph": {"engine"}, "engine/sql/duckdb": {"engine/sql", "engine/compare"}, "cmd/dpb": {"cmd/dpb/internal/ui"},
-	"engine/fingerprint": {"engine/sql"},
+	"engine/fingerprint": {"engine/sql"}, "engine/exec": {"engine/sandbox"}, "engine/worker": {"engine/sandbox", "engine/sql/duckdb", "engine/fingerprint"},
 }
 
 // only lists which packages may import a library that is to stay in one place.

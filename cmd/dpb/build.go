@@ -44,6 +44,7 @@ Without a pattern it builds everything.` +
 	c.Flags().StringVar(&f.profile, "profile", "", "write a trace of the jobs to this file, for chrome://tracing or Perfetto")
 	a.progressFlag(c)
 	a.lockFlag(c)
+	a.sandboxFlag(c)
 	a.jsonFlag(c)
 	return c
 }

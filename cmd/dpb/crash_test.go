@@ -223,7 +223,7 @@ func TestInterrupt(t *testing.T) {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			dir, started := slow(t, "")
-			p := start(t, dir, "build", "--progress", "plain")
+			p := start(t, dir, unboxed()...)
 			pid := started()
 			if err := p.Process.Signal(c.signal); err != nil {
 				t.Fatal(err)
@@ -244,7 +244,7 @@ func TestInterrupt(t *testing.T) {
 // TestInterruptTwice: a second Ctrl-C does not wait for a job that ignores being asked.
 func TestInterruptTwice(t *testing.T) {
 	dir, started := slow(t, "trap '' TERM;")
-	p := start(t, dir, "build", "--progress", "plain")
+	p := start(t, dir, unboxed()...)
 	pid := started()
 	over := make(chan struct{})
 	defer close(over)
@@ -290,7 +290,7 @@ func TestSeveralAtOnce(t *testing.T) {
 	for k := range 4 {
 		dir := dirs[k%2]
 		write(t, dir, files)
-		c := command(t, dir, "build", "--progress", "plain")
+		c := command(t, dir, unboxed()...)
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, &out
 		if err := c.Start(); err != nil {

@@ -53,6 +53,7 @@ where the versions differ.` +
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "of --rebuild: how many jobs run at once; default: one a core")
 	a.progressFlag(c)
 	a.lockFlag(c)
+	a.sandboxFlag(c)
 	a.jsonFlag(c)
 	return c
 }

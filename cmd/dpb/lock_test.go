@@ -22,7 +22,7 @@ import (
 func unboxed(args ...string) []string { return unboxedAs("build", args...) }
 
 func unboxedAs(command string, args ...string) []string {
-	return append([]string{command, "--progress", "plain"}, args...)
+	return append([]string{command, "--progress", "plain", "--sandbox", "off"}, args...)
 }
 
 // gate is a job that says when it began and goes on when it is let.
@@ -118,7 +118,7 @@ func TestWaitsForAnother(t *testing.T) {
 	t.Parallel()
 	g, first, dirs := two(t)
 	second := start(t, dirs[1], unboxed("-j", "1")...)
-	waits := fmt.Sprintf(`^waiting for //:slow: pid %d \(\w.*, .*-C %s build --progress plain //:slow\) runs it$`, first.Process.Pid, regexp.QuoteMeta(dirs[0]))
+	waits := fmt.Sprintf(`^waiting for //:slow: pid %d \(\w.*, .*-C %s build --progress plain --sandbox off //:slow\) runs it$`, first.Process.Pid, regexp.QuoteMeta(dirs[0]))
 	lines := second.until(t, waits, 1)
 	if !strings.Contains(strings.Join(lines, "\n"), "ran //:quick in") {
 		second.until(t, "^ran //:quick in", 1) // in the one place that there is

@@ -12,6 +12,7 @@ import (
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/contract"
+	"github.com/dpb-build/dpb/engine/exec"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/spf13/cobra"
@@ -175,6 +176,19 @@ func versionByID(s *run.Session, arg, prefix string, label engine.Label, partiti
 }
 
 // line prints a fact under its name, unless it is not known.
+// isolationText says what is meant by how far a job was isolated.
+func isolationText(isolation string) string {
+	switch isolation {
+	case exec.Separate:
+		return isolation + ": not isolated, the job could reach all that its user can"
+	case exec.Connected:
+		return isolation + ": the job saw what it declares, and the machine's network"
+	case exec.Isolated:
+		return isolation + ": the job saw what it declares, and system directories"
+	}
+	return isolation
+}
+
 func (a *app) line(name, value string) {
 	if value != "" {
 		fmt.Fprintf(a.stdout, "%-11s %s\n", name, ui.Text(value))
@@ -198,7 +212,7 @@ func (a *app) printDetails(d *run.Details) {
 	case d.Wall > 0:
 		a.line("job", ui.Duration(d.Wall))
 	}
-	a.line("isolation", d.Isolation)
+	a.line("isolation", isolationText(d.Isolation))
 	a.line("writer", d.Writer)
 	for _, u := range d.Uncovered {
 		a.line("uncovered", u)

@@ -40,6 +40,7 @@ tells the worst state, for CI; without it states don't matter.` +
 	c.Flags().BoolVar(&check, "check", false, "exit with the code of the worst state")
 	c.Flags().BoolVarP(&all, "all", "a", false, "list every partition, also fresh ones")
 	c.Flags().StringArrayVarP(&partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
+	a.sandboxFlag(c)
 	a.jsonFlag(c)
 	return c
 }

@@ -44,7 +44,7 @@ func TestKilledBeforeTheVerdict(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "jobs")
 	files := map[string]string{"dpb.hcl": judgedSlowly["dpb.hcl"], "pipeline.hcl": strings.Replace(judgedSlowly["pipeline.hcl"], "COUNT\"", counter+"\"", 1)}
 	write(t, dir, files)
-	p := start(t, dir, "build", "-v")
+	p := start(t, dir, "build", "--sandbox", "off", "-v")
 	defer p.Wait()
 	p.until(t, "^running //:big", 1)
 	for !recorded(t, dir) { // the ledger tells when the job's result is safe
@@ -61,7 +61,7 @@ func TestKilledBeforeTheVerdict(t *testing.T) {
 	}
 	files["pipeline.hcl"] = strings.Replace(files["pipeline.hcl"], endless, "count(*)", 1)
 	write(t, dir, files)
-	out, err := command(t, dir, "build").CombinedOutput()
+	out, err := command(t, dir, "build", "--sandbox", "off").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -44,6 +44,7 @@ Without a pattern it verifies everything.` + exitsMeaning(map[int]string{exitOK:
 	c.Flags().StringArrayVarP(&f.partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
 	a.progressFlag(c)
 	a.lockFlag(c)
+	a.sandboxFlag(c)
 	a.jsonFlag(c)
 	return c
 }

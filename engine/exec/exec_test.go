@@ -211,7 +211,7 @@ func TestEnvironment(t *testing.T) {
 		"PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1",
 		"DPB_INPUT_ALL=../../../in/all", "DPB_INPUT_PLAYS=../../../in/plays/plays.csv",
 		"DPB_OUTPUT_F=../../../out/f", "DPB_OUTPUT_OUT=../../../out/out.csv", "DPB_OUTPUT_P=../../../out/p",
-		"DPB_PARTITION_DAY=2017-06-15", "DPB_PARTITION_COUNTRY=DE", "DPB_METRICS=../../../metrics.json", "SEED=7-2017-06-15", "TOKEN=[secret TOKEN]",
+		"DPB_PARTITION_DAY=2017-06-15", "DPB_PARTITION_COUNTRY=DE", "DPB_METRICS=../../../metrics/metrics.json", "SEED=7-2017-06-15", "TOKEN=[secret TOKEN]",
 	}
 	if !slices.Equal(cmd.Env, want) {
 		t.Errorf("environment\n%s\nwant\n%s", strings.Join(cmd.Env, "\n"), strings.Join(want, "\n"))
@@ -252,6 +252,7 @@ func TestWhatAJobSees(t *testing.T) {
 ./in/none
 ./in/one/one.csv
 ./log
+./metrics
 ./out
 ./tmp
 ./ws/lib/run

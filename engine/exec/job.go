@@ -17,10 +17,15 @@ import (
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/sandbox"
 )
 
-// Isolation says how far a job is kept from what it did not declare: it has a directory and an environment of its own.
-const Isolation = "directory"
+// How far a job is kept from what it did not declare, as it is recorded with a result.
+const (
+	Isolated  = "namespaces"          // it sees what it declares, and system directories
+	Connected = "namespaces, network" // likewise, and it shares the machine's network, as it declares
+	Separate  = "directory"           // it has a directory and an environment of its own, and can reach all that its user can
+)
 
 // Job is a command at one partition.
 type Job struct {
@@ -32,6 +37,21 @@ type Job struct {
 	Programs  Programs
 	Kill      context.Context // when it is done, the job is killed without being asked to end
 	Secret    func(name string) (string, bool)
+	Box       *sandbox.Box // nil: the job is not isolated
+	Root      string       // of the workspace, to tell what a job misses
+
+	large []sandbox.Mount // files of inputs that are shown, and not copied
+}
+
+// Isolation says how far a job of a target is kept from what it did not declare. Without a box it is not.
+func Isolation(t *engine.Target, box *sandbox.Box) string {
+	switch {
+	case box == nil:
+		return Separate
+	case t.Network:
+		return Connected
+	}
+	return Isolated
 }
 
 // Input is what a job reads under one name.
@@ -52,7 +72,7 @@ const tempDir = "tmp"
 
 // Stage fills a job's directory with code and inputs, from the store.
 func Stage(ctx context.Context, store *disk.Store, j *Job) error {
-	for _, d := range []string{engine.JobInputs, engine.JobOutputs, tempDir, path.Join(engine.JobWorkspace, j.Target.Label.Pkg)} {
+	for _, d := range []string{engine.JobInputs, engine.JobOutputs, tempDir, path.Dir(engine.JobMetrics), path.Join(engine.JobWorkspace, j.Target.Label.Pkg)} {
 		if err := os.MkdirAll(filepath.Join(j.Dir, filepath.FromSlash(d)), 0o777); err != nil {
 			return err
 		}
@@ -90,17 +110,55 @@ func stageInput(ctx context.Context, store *disk.Store, j *Job, in Input) error 
 		return err
 	}
 	for _, p := range in.Parts {
+		tree, at := p.Tree, filepath.Join(dir, filepath.FromSlash(p.Partition.Path()))
 		if in.File != "" {
-			if err := store.CopyTo(ctx, p.Tree.Entries[0].Digest, filepath.Join(dir, in.File), 0o444); err != nil {
-				return err
-			}
-			continue
+			file := tree.Entries[0]
+			file.Path, file.Kind = in.File, cache.File
+			tree, at = cache.Tree{Entries: []cache.Entry{file}}, dir
 		}
-		if err := store.Materialize(ctx, p.Tree, filepath.Join(dir, filepath.FromSlash(p.Partition.Path()))); err != nil {
+		tree, err := j.show(ctx, store, tree, at)
+		if err != nil {
+			return err
+		}
+		if err := store.Materialize(ctx, tree, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A file of an input that has largeSize bytes or more is shown to an isolated job where it lies in the store, up to maxLarge of them a job. Others are copied, which
+// takes less time.
+const largeSize, maxLarge = 256 << 10, 2000
+
+// show takes the large files out of a tree that is to lie at a place, puts an empty file in the place of each, and notes what is to be seen there.
+func (j *Job) show(ctx context.Context, store *disk.Store, t cache.Tree, at string) (cache.Tree, error) {
+	if j.Box == nil {
+		return t, nil
+	}
+	var rest []cache.Entry
+	for _, e := range t.Entries {
+		if e.Kind != cache.File || e.Size < largeSize || len(j.large) == maxLarge {
+			rest = append(rest, e)
+			continue
+		}
+		if err := store.Verify(ctx, e.Digest); err != nil {
+			return t, err
+		}
+		file := filepath.Join(at, filepath.FromSlash(e.Path))
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			return t, err
+		}
+		if err := os.WriteFile(file, nil, 0o444); err != nil {
+			return t, err
+		}
+		rel, err := filepath.Rel(j.Dir, file)
+		if err != nil {
+			return t, err
+		}
+		j.large = append(j.large, sandbox.Mount{From: store.BlobPath(e.Digest), At: path.Join(boxDir, filepath.ToSlash(rel))})
+	}
+	return cache.Tree{Entries: rest}, nil
 }
 
 // makeOutputFolders makes the folders that a job may write into, so that it need not.

@@ -24,6 +24,7 @@ type Programs struct {
 	at    map[string]string // by name: an absolute path, or one in the job's directory
 	links map[string]string // by path in the job's directory: the real one
 	path  []string          // folders of the job's directory with which its PATH begins
+	shown []string          // what an isolated job sees of them: absolute paths outside of system directories, ordered
 }
 
 func newPrograms() Programs { return Programs{at: map[string]string{}, links: map[string]string{}} }

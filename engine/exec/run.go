@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/sandbox"
 )
 
 // grace is how long a job that was asked to end has for it.
@@ -54,16 +56,12 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = attributes()
-	ended, err := start(cmd)
+	p, err := j.start(cmd, log)
 	if err != nil {
 		return o, notStarted(&o, cmd.Args[0], unwrapPath(err))
 	}
-	reason := watch(ctx, j, cmd.Process.Pid, ended)
-	// Whatever the job left running must not write any more.
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	o.fill(cmd.ProcessState)
+	exit, reason, err := watch(ctx, j, p)
+	o.fill(exit, err)
 	if err := o.readLog(j, log); err != nil {
 		return o, err
 	}
@@ -72,12 +70,42 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 		return o, reason
 	case reason != nil:
 		o.failure = reason.Error()
+	case o.failure != "":
+		o.failure += j.missed(o.Log)
 	}
 	return o, nil
 }
 
-// start starts a job and returns where its end is told. What ties a job's life to dpb's is tied to the thread that starts it, so a thread is kept for it.
-func start(cmd *exec.Cmd) (<-chan error, error) {
+// process is a job that runs. When Wait returns, nothing is left of what it started.
+type process interface {
+	Signal(syscall.Signal)
+	Wait() (sandbox.Exit, error)
+}
+
+// start starts a job, in its sandbox if it has one.
+func (j *Job) start(cmd *exec.Cmd, log *os.File) (process, error) {
+	if j.Box == nil {
+		cmd.Stdout, cmd.Stderr = log, log
+		return startPlain(cmd)
+	}
+	none, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	defer none.Close()
+	p := sandbox.Program{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: path.Join(boxDir, engine.JobWorkspace, j.Target.Label.Pkg), Mounts: j.mounts(), Network: j.Target.Network}
+	return j.Box.Start(p, none, log, log)
+}
+
+// plain is a process without a sandbox.
+type plain struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+// startPlain starts a process. What ties a job's life to dpb's is tied to the thread that starts it, so a thread is kept for it.
+func startPlain(cmd *exec.Cmd) (process, error) {
+	cmd.SysProcAttr = attributes()
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -88,7 +116,26 @@ func start(cmd *exec.Cmd) (<-chan error, error) {
 			ended <- cmd.Wait()
 		}
 	}()
-	return ended, <-started
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return &plain{cmd, ended}, nil
+}
+
+// Signal is for the process group.
+func (p *plain) Signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// Wait kills what the job left running: it must not write any more.
+func (p *plain) Wait() (sandbox.Exit, error) {
+	<-p.ended
+	p.Signal(syscall.SIGKILL)
+	state := p.cmd.ProcessState
+	e := sandbox.Exit{User: state.UserTime(), Sys: state.SystemTime()}
+	e.Status, _ = state.Sys().(syscall.WaitStatus)
+	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
+		e.MaxRSS = maxRSS(u)
+	}
+	return e, nil
 }
 
 // notStarted is the job's failure if its program is to blame, else the machine's.
@@ -104,8 +151,8 @@ func notStarted(o *Outcome, program string, err error) error {
 	return nil
 }
 
-// watch waits for the end of the job, and ends it if it has to. It returns why it had to.
-func watch(ctx context.Context, j *Job, pid int, ended <-chan error) error {
+// watch waits for the end of the job, and ends it if it has to. reason is why it had to; err says that how the job ended is not known.
+func watch(ctx context.Context, j *Job, p process) (exit sandbox.Exit, reason, err error) {
 	var timeout, last <-chan time.Time
 	if j.Target.Timeout > 0 {
 		t := time.NewTimer(j.Target.Timeout)
@@ -117,37 +164,40 @@ func watch(ctx context.Context, j *Job, pid int, ended <-chan error) error {
 		kill = context.Background()
 	}
 	done, killed := ctx.Done(), kill.Done()
-	var reason error
 	ask := func(why error) {
 		reason, done, timeout = why, nil, nil
-		_ = syscall.Kill(-pid, syscall.SIGTERM)
+		p.Signal(syscall.SIGTERM)
 		last = time.After(grace)
 	}
+	ended := make(chan struct{})
+	go func() {
+		exit, err = p.Wait()
+		close(ended)
+	}()
 	for {
 		select {
 		case <-ended:
-			return reason
+			return exit, reason, err
 		case <-done:
 			ask(context.Cause(ctx))
 		case <-timeout:
 			ask(fmt.Errorf("it ran longer than its timeout of %s", j.Target.Timeout))
 		case <-killed:
 			killed = nil
-			_ = syscall.Kill(-pid, syscall.SIGKILL)
+			p.Signal(syscall.SIGKILL)
 		case <-last:
-			_ = syscall.Kill(-pid, syscall.SIGKILL)
+			p.Signal(syscall.SIGKILL)
 		}
 	}
 }
 
-func (o *Outcome) fill(p *os.ProcessState) {
-	o.ExitCode, o.User, o.Sys = p.ExitCode(), p.UserTime(), p.SystemTime()
-	if u, ok := p.SysUsage().(*syscall.Rusage); ok {
-		o.MaxRSS = maxRSS(u)
-	}
-	switch status, _ := p.Sys().(syscall.WaitStatus); {
-	case status.Signaled():
-		o.failure = fmt.Sprintf("it was ended by signal %s", status.Signal())
+func (o *Outcome) fill(e sandbox.Exit, err error) {
+	o.ExitCode, o.User, o.Sys, o.MaxRSS = e.Status.ExitStatus(), e.User, e.Sys, e.MaxRSS
+	switch {
+	case err != nil:
+		o.failure = err.Error()
+	case e.Status.Signaled():
+		o.failure = fmt.Sprintf("it was ended by signal %s", e.Status.Signal())
 	case o.ExitCode != 0:
 		o.failure = fmt.Sprintf("exit code %d", o.ExitCode)
 	}

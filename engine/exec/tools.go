@@ -34,6 +34,7 @@ func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string) 
 		}
 	}
 	slices.SortFunc(f.tools, func(a, b engine.Tool) int { return strings.Compare(a.Name, b.Name) })
+	f.programs.shown = f.shown(root)
 	f.uncovered = append(f.uncovered, "programs in "+strings.Join(standardDirs, ", "))
 	slices.Sort(f.uncovered)
 	return f.tools, f.programs, slices.Compact(f.uncovered), nil
@@ -46,6 +47,7 @@ type finder struct {
 	stat      *disk.StatCache
 	programs  Programs
 	tools     []engine.Tool
+	files     []string // that programs consist of
 	uncovered []string
 }
 
@@ -113,6 +115,9 @@ func (f *finder) identify(name string) error {
 		f.tools = append(f.tools, engine.Tool{Name: name, Identity: x.identity()})
 	}
 	f.uncovered = append(f.uncovered, x.uncovered...)
+	for file := range x.seen {
+		f.files = append(f.files, file)
+	}
 	return nil
 }
 

@@ -83,6 +83,7 @@ type Summary struct {
 	Failures    []Failure
 	Outputs     []Output         // of what was asked for, in order of label
 	Warnings    []engine.Problem // each once, in order of place
+	NotIsolated string           // why jobs ran without isolation although they were to have it; "" if none did
 	Warned      []Warned         // of what was judged in this build, producers before consumers
 }
 

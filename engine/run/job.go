@@ -14,7 +14,6 @@ import (
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
-	"github.com/dpb-build/dpb/engine/exec"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/source"
@@ -122,14 +121,14 @@ func (s *Session) madeElsewhere(p *prepared) (*engine.Result, bool) {
 		return nil, false
 	}
 	r, ok, err := s.Ledger.Result(p.key)
-	return &r, ok && err == nil && !r.Expired(p.node.Target.ValidFor, s.Now)
+	return &r, ok && err == nil && !r.Expired(p.node.Target.ValidFor, s.Now) && s.accepts(&r)
 }
 
 func (s *Session) runJob(ctx, kill context.Context, p *prepared, r *jobResult) {
 	started := time.Now()
 	t := p.node.Target
 	r.run = engine.Run{Key: p.key, Label: t.Label, Partition: p.node.Set.Text(p.i), Started: started}
-	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Observed: s.Now, Isolation: exec.Isolation}
+	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Observed: s.Now}
 	r.err = s.noRoom(s.stageAndRun(ctx, kill, p, r))
 	r.run.Wall = time.Since(started)
 	r.result.Wall, r.run.Outputs, r.run.Metrics = r.run.Wall, r.result.Outputs, r.result.Metrics

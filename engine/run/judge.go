@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
-	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -272,10 +271,10 @@ func (s *Session) pastFacts(ctx context.Context, t *trial, id engine.VersionID, 
 	i, _ := t.node.Set.IndexText(made.Partition)
 	x := &outputMeasure{measuring: &measuring{node: t.node, i: i, key: made.Key, result: &result, threads: 1}, s: s, out: t.measurement, output: o, content: made.Content,
 		facts: &engine.Facts{}}
-	if x.dir, err = s.Store.JobDir("past-" + made.Key.Short()); err != nil {
+	if x.reader, err = s.reader("past-"+made.Key.Short(), t.node.Target.Memory, nil); err != nil {
 		return nil, err
 	}
-	defer disk.RemoveAll(x.dir)
+	defer x.reader.close()
 	if x.facts.Rejected, err = s.rejectedOf(made); err != nil {
 		return nil, err
 	}

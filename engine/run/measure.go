@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/dpb-build/dpb/cache"
-	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/fingerprint"
@@ -35,7 +34,7 @@ type measuring struct {
 	sources    []source.Snapshot // whose bytes have to be in the store
 	inPlace    []source.Snapshot // whose bytes stay where they are
 	threads    int
-	dir        string
+	*reader
 }
 
 // brought is what one input brings, as fingerprints know it.
@@ -71,10 +70,12 @@ func (s *Session) measure(ctx context.Context, m *measuring) (out *measurement, 
 		}
 		defer func() { err = errors.Join(s.files.Check(snapshot), err) }()
 	}
-	if m.dir, err = s.Store.JobDir("measure-" + m.key.Short()); err != nil {
+	r, err := s.reader("measure-"+m.key.Short(), m.node.Target.Memory, m.inPlace)
+	if err != nil {
 		return nil, err
 	}
-	defer disk.RemoveAll(m.dir)
+	defer r.close()
+	m.reader = r
 	out = &measurement{looked: m.lookedUp()}
 	outputs := make([]*outputMeasure, len(m.node.Target.Outputs))
 	for k, o := range m.node.Target.Outputs {
@@ -197,7 +198,11 @@ func (x *outputMeasure) fingerprint(ctx context.Context) error {
 		x.cannotRead()
 		return err
 	}
-	f, state, err := x.s.count(ctx, x.content, x.threads)
+	var elsewhere *reader
+	if x.inPlace != nil {
+		elsewhere = x.reader
+	}
+	f, state, err := x.s.count(ctx, elsewhere, x.content, x.threads)
 	if x.isGone(err) {
 		return nil
 	}
@@ -210,8 +215,8 @@ func (x *outputMeasure) fingerprint(ctx context.Context) error {
 	return nil
 }
 
-// count computes the fingerprint of a content whose bytes are there, and what merges of it.
-func (s *Session) count(ctx context.Context, c engine.Content, threads int) (*engine.Fingerprint, fingerprint.State, error) {
+// count computes the fingerprint of a content whose bytes are there, and what merges of it: in a process that sees the store, or in one that sees more.
+func (s *Session) count(ctx context.Context, r *reader, c engine.Content, threads int) (*engine.Fingerprint, fingerprint.State, error) {
 	tree, err := s.Store.GetTree(ctx, c.Tree)
 	if err != nil {
 		return nil, nil, err
@@ -225,7 +230,11 @@ func (s *Session) count(ctx context.Context, c engine.Content, threads int) (*en
 		return nil, nil, err
 	}
 	table := fingerprint.Table{Format: c.Output.Format, Compression: c.Output.Compression, Columns: c.Columns, Files: files}
-	counted, counts, err := fingerprint.Compute(ctx, table, threads)
+	compute := s.fingerprintOf
+	if r != nil { // it sees what lies elsewhere
+		compute = r.Fingerprint
+	}
+	counted, counts, err := compute(ctx, table, threads)
 	switch {
 	case err == nil:
 		return counted, counts, nil
@@ -396,7 +405,7 @@ func (x *outputMeasure) computeMetrics(ctx context.Context, metrics []*engine.Me
 		return err
 	}
 	job := duckdb.MetricsJob{Tables: tables, Params: x.s.params(x.node, x.i), Metrics: list, Scratch: x.scratch(), Threads: x.threads, Memory: x.node.Target.Memory}
-	values, err := duckdb.Metrics(ctx, job)
+	values, err := x.reader.Metrics(ctx, job)
 	if err == nil {
 		for k, m := range list {
 			x.setMetric(m, values[k])
@@ -405,7 +414,7 @@ func (x *outputMeasure) computeMetrics(ctx context.Context, metrics []*engine.Me
 	}
 	for _, m := range list {
 		job.Metrics = []*engine.Metric{m}
-		switch values, err := duckdb.Metrics(ctx, job); {
+		switch values, err := x.reader.Metrics(ctx, job); {
 		case err == nil:
 			x.setMetric(m, values[0])
 		case isLocal(err) || ctx.Err() != nil || errors.Is(err, duckdb.ErrAbsent):
@@ -464,7 +473,7 @@ func (x *outputMeasure) keys(ctx context.Context) error {
 	t, err := x.table(ctx)
 	if err == nil {
 		var report duckdb.KeyReport
-		if report, err = duckdb.CheckKey(ctx, t, x.output.Key, x.scratch(), x.threads, x.node.Target.Memory); err == nil {
+		if report, err = x.reader.CheckKey(ctx, t, x.output.Key, x.scratch(), x.threads, x.node.Target.Memory); err == nil {
 			x.keyFindings(text, report)
 			return nil
 		}
@@ -554,7 +563,7 @@ func (x *outputMeasure) lookUpOne(ctx context.Context, at int, outputs []*output
 	} else if other.Parts, other.Columns, err = x.s.parts(ctx, x.references[at]); err != nil {
 		return x.failed(ctx, engine.RuleReferences, text, err)
 	}
-	report, err := duckdb.CheckReference(ctx, own, column, other, e.LooksUp(), x.scratch(), x.threads, x.node.Target.Memory)
+	report, err := x.reader.CheckReference(ctx, own, column, other, e.LooksUp(), x.scratch(), x.threads, x.node.Target.Memory)
 	if err != nil {
 		return x.failed(ctx, engine.RuleReferences, text, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/sandbox"
 )
 
 // record is what one action adds to the ledger.
@@ -261,7 +262,8 @@ func (s *Session) show(ctx context.Context, rec *record) error {
 func (b *build) made(n *graph.Node, r jobResult) *record {
 	rec := &record{id: r.id, sections: r.sections, release: r.release}
 	if !r.outcome.Elsewhere {
-		rec.result, rec.run, rec.replace = &r.result, &r.run, b.owed[r.id] || n.Target.ValidFor > 0
+		rec.result, rec.run = &r.result, &r.run
+		rec.replace = b.owed[r.id] || n.Target.ValidFor > 0 || b.s.boxes.Mode == sandbox.Require
 		rec.unwritten = []any{resultKey(r.result.Key)}
 		b.s.unwritten.add(rec.unwritten[0], r.result)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/publish"
+	"github.com/dpb-build/dpb/engine/sandbox"
 	"github.com/dpb-build/dpb/engine/source"
 )
 
@@ -31,6 +32,7 @@ type Config struct {
 	Command   string // the command line, for those who wait for this process
 	// LockTimeout is how long to wait for other processes; 0: for jobs as long as they take, to write to the ledger as long as it does by itself.
 	LockTimeout time.Duration
+	Sandbox     sandbox.Mode
 }
 
 // Session is one checkout with its store and ledger, for the length of one command.
@@ -41,11 +43,13 @@ type Session struct {
 	Ledger      *ledger.Ledger // nil if there is none yet and the session only reads
 	View        *publish.View
 
-	files   *source.Files
-	stat    *disk.StatCache
-	current []pointers       // by node
-	shapes  []shape          // by node
-	retired []ledger.Current // pointers at partitions and targets that are no more
+	boxes    *sandbox.Pool
+	counters counters
+	files    *source.Files
+	stat     *disk.StatCache
+	current  []pointers       // by node
+	shapes   []shape          // by node
+	retired  []ledger.Current // pointers at partitions and targets that are no more
 
 	mu           sync.Mutex
 	recipes      map[*graph.Node]*recipe
@@ -101,6 +105,7 @@ func Open(c Config) (*Session, error) {
 	checkout := filepath.Join(dir, "checkouts", s.Environment)
 	s.stat = disk.OpenStatCache(filepath.Join(checkout, "files"))
 	s.files = &source.Files{Root: c.Root, Stat: s.stat}
+	s.boxes = &sandbox.Pool{Mode: cmp.Or(c.Sandbox, sandbox.Auto), Root: sandbox.Root{Hidden: []string{c.Root, dir, sandbox.Home()}}}
 	s.View = publish.OpenView(c.Root, filepath.Join(checkout, "view"), s.Store)
 	return s, nil
 }
@@ -129,6 +134,8 @@ func (s *Session) openForWriting(dir string) (err error) {
 
 // Close saves what speeds up the next command, and closes the ledger.
 func (s *Session) Close() error {
+	s.counters.close()
+	s.boxes.Close()
 	var errs []error
 	if !s.ReadOnly {
 		errs = append(errs, s.stat.Save(), s.View.Close(), s.Store.Close())
@@ -168,6 +175,9 @@ func (s *Session) seed(d *plan.Decider) error {
 		p := &s.current[n.Index]
 		p.prepare(n)
 		p.version[i], p.key[i], p.rules[i] = c.Version, c.Key, c.Shape
+		if isJob(n) && s.boxes.Mode == sandbox.Require {
+			return nil // how its result was made has to be looked up
+		}
 		d.Seed(n, i, c.Key, c.Shape, c.Outputs)
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/dpb-build/dpb/engine/fingerprint"
 	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
+	"github.com/dpb-build/dpb/engine/worker"
 )
 
 // quarantineFile is the one file of a quarantine: Parquet, whatever the output's format, as it has columns that say why.
@@ -111,16 +111,16 @@ func (x *outputMeasure) makeSplit(ctx context.Context) (*engine.Split, error) {
 
 // readableOnly leaves out the rows that can't be read.
 func (sp *splitting) readableOnly(ctx context.Context, r *engine.Reject, split *engine.Split) error {
-	bad := func(u fingerprint.Unreadable) error {
+	bad, err := sp.filter(ctx, nil, true)
+	if err != nil {
+		return err
+	}
+	for _, u := range bad {
 		u.Text = strings.TrimRight(u.Text, "\r\n")
 		sp.unreadable = append(sp.unreadable, duckdb.UnreadableRow{Rule: r.Name, File: u.Name, Line: u.Line, Text: u.Text, Why: u.Why})
 		if len(split.Samples[r.Name]) < maxSamples {
 			split.Samples[r.Name] = append(split.Samples[r.Name], fmt.Sprintf("%s:%d: %s: %s", u.Name, u.Line, u.Why, u.Text))
 		}
-		return nil
-	}
-	if err := sp.filter(ctx, nil, bad); err != nil {
-		return err
 	}
 	n := int64(len(sp.unreadable))
 	split.Rejected[r.Name] = engine.Rejected{Rows: n}
@@ -128,29 +128,21 @@ func (sp *splitting) readableOnly(ctx context.Context, r *engine.Reject, split *
 	return nil
 }
 
-// filter replaces the files by copies without some of their rows. A file that loses none stays as it is.
-func (sp *splitting) filter(ctx context.Context, drop func(file int, row int64) bool, bad func(fingerprint.Unreadable) error) error {
+// filter replaces the files by copies without some of their rows, and lists those that can't be read if they are left out too. A file that loses none stays as it is.
+func (sp *splitting) filter(ctx context.Context, drop [][]int64, unreadable bool) ([]fingerprint.Unreadable, error) {
 	table := fingerprint.Table{Format: sp.output.Format, Compression: sp.output.Compression, Columns: sp.content.Columns, Files: sp.files}
-	copies := make([]string, len(sp.files))
-	out := func(file int) (io.WriteCloser, error) {
-		f, err := os.CreateTemp(sp.dir, "kept-")
-		if err == nil {
-			copies[file] = f.Name()
-		}
-		return f, err
-	}
-	counts, err := fingerprint.Filter(ctx, table, drop, bad, out)
+	f, err := sp.reader.Filter(ctx, worker.FilterJob{Table: table, Drop: drop, Unreadable: unreadable, Dir: sp.dir})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for k, c := range counts {
+	for k, c := range f.Counts {
 		if c.Dropped+c.Bad > 0 {
-			sp.files[k].Path = copies[k]
-		} else if copies[k] != "" {
-			os.Remove(copies[k])
+			sp.files[k].Path = f.Copies[k]
+		} else if f.Copies[k] != "" {
+			os.Remove(f.Copies[k])
 		}
 	}
-	return nil
+	return f.Bad, nil
 }
 
 // rejectWhere finds the rows that conditions name, writes the quarantine and leaves them out.
@@ -165,7 +157,7 @@ func (sp *splitting) rejectWhere(ctx context.Context, rejects []*engine.Reject, 
 	if err := os.MkdirAll(job.KeptDir, 0o777); err != nil {
 		return err
 	}
-	result, err := duckdb.Split(ctx, job)
+	result, err := sp.reader.Split(ctx, job)
 	if err != nil {
 		return err
 	}
@@ -185,20 +177,8 @@ func (sp *splitting) rejectWhere(ctx context.Context, rejects []*engine.Reject, 
 		}
 		return nil
 	}
-	return sp.filter(ctx, dropper(result.Drop), nil)
-}
-
-// dropper answers for rows that are asked for in their order.
-func dropper(rows [][]int64) func(file int, row int64) bool {
-	next := make([]int, len(rows))
-	return func(file int, row int64) bool {
-		at := next[file]
-		if at == len(rows[file]) || rows[file][at] != row {
-			return false
-		}
-		next[file]++
-		return true
-	}
+	_, err = sp.filter(ctx, result.Drop, false)
+	return err
 }
 
 // quarantine stores the one file of what was rejected. It is there, and empty, where nothing was.

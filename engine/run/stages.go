@@ -5,18 +5,26 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/exec"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
+	"github.com/dpb-build/dpb/engine/worker"
 )
 
 // executeCommand stages a program's directory, runs it and collects its outputs.
 func (s *Session) executeCommand(ctx, kill context.Context, p *prepared, r *jobResult) error {
 	job := &exec.Job{Target: p.node.Target, Partition: p.node.Set.Partition(p.i), Dir: p.dir, Code: p.recipe.Code, Programs: p.recipe.programs,
-		Kill: kill, Secret: s.SecretEnv}
+		Kill: kill, Secret: s.SecretEnv, Root: s.Root}
+	var err error
+	if job.Box, err = s.boxes.Get(); err != nil {
+		return err
+	}
+	defer s.boxes.Put(job.Box)
+	r.result.Isolation = exec.Isolation(p.node.Target, job.Box)
 	for _, b := range p.bindings {
 		in := exec.Input{Name: b.Input.Name, File: b.File}
 		trees, err := s.trees(ctx, p, b)
@@ -93,7 +101,15 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 		}
 		job.Inputs = append(job.Inputs, table)
 	}
-	result, err := duckdb.Run(ctx, job)
+	box, err := s.boxes.Get()
+	if err != nil {
+		return err
+	}
+	defer s.boxes.Put(box)
+	r.result.Isolation = exec.Isolation(t, box)
+	w := worker.Worker{Box: box, Read: s.filesOf(job.Inputs), Write: []string{p.dir}, Memory: t.Memory, Log: filepath.Join(p.dir, "log")}
+	defer w.Close()
+	result, err := w.Run(ctx, job)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -111,6 +127,23 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 		}
 	}
 	return err
+}
+
+// maxShown is how many files are shown to a process one by one. Beyond, it sees all blobs of the store.
+const maxShown = 5000
+
+// filesOf lists the files of tables, to be shown to the process that reads them.
+func (s *Session) filesOf(tables []duckdb.Table) (out []string) {
+	for _, t := range tables {
+		for _, p := range t.Parts {
+			out = append(out, p.Files...)
+		}
+	}
+	if len(out) <= maxShown {
+		return out
+	}
+	blobs := s.Store.BlobsDir()
+	return append(slices.DeleteFunc(out, func(f string) bool { return filepath.Dir(filepath.Dir(f)) == blobs }), blobs)
 }
 
 // table is an input as the engine reads it: the blobs of each partition.

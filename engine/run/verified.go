@@ -57,7 +57,7 @@ func (s *Session) countOnce(ctx context.Context, c engine.Content) (forget func(
 	if _, ok, err := s.fingerprint(c.FingerprintID()); ok || err != nil {
 		return func() {}, err
 	}
-	f, state, err := s.count(ctx, c, 1)
+	f, state, err := s.count(ctx, nil, c, 1)
 	if errors.Is(err, cache.ErrMissing) {
 		return func() {}, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/dpb-build/dpb/engine/contract"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/sandbox"
 )
 
 // Change is one entry of a key that differs between two actions' keys.
@@ -518,9 +519,18 @@ func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
 		if n.Target.ValidFor > 0 {
 			return fmt.Sprintf("its result has expired: it was valid for %s", n.Target.ValidFor)
 		}
+		if s.boxes.Mode == sandbox.Require && !s.madeIsolated(d.Key(n, i)) {
+			return "its result was made without isolation"
+		}
 		return "its bytes are gone, and are needed"
 	}
 	return Reason(changes)
+}
+
+// madeIsolated says whether the result of a key, if there is one, was made by an isolated job.
+func (s *Session) madeIsolated(key cache.ActionKey) bool {
+	r, ok, err := s.Ledger.Result(key)
+	return err != nil || !ok || s.accepts(&r)
 }
 
 // Reason sums changes up in one line: the first two, and how many more.

@@ -13,6 +13,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/exec"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/sandbox"
 	"github.com/dpb-build/dpb/engine/source"
 	"github.com/dpb-build/dpb/engine/sql"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
@@ -124,7 +125,16 @@ func (s *Session) Lookup(k cache.ActionKey) (*engine.Result, bool, error) {
 	if s.Ledger == nil {
 		return nil, false, nil
 	}
-	return s.Ledger.Lookup(k)
+	r, failed, err := s.Ledger.Lookup(k)
+	if r != nil && !s.accepts(r) {
+		r = nil
+	}
+	return r, failed, err
+}
+
+// accepts says whether a result counts: one of a job that was not isolated does not, where only isolated ones are taken.
+func (s *Session) accepts(r *engine.Result) bool {
+	return s.boxes.Mode != sandbox.Require || r.Isolation != exec.Separate
 }
 
 // userAndHost are recorded with versions.

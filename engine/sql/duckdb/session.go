@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	driver "github.com/duckdb/duckdb-go/v2"
 	"github.com/duckdb/duckdb-go/v2/mapping"
@@ -114,10 +115,51 @@ type plan struct {
 	session   *session
 	functions map[string]dpbsql.Function
 	made      made
+	ask       func(text string) ([]byte, error) // for trees, where there is no session
 }
 
-// planner is one instance for the whole process, started when first needed.
-var planner = sync.OnceValues(func() (*plan, error) {
+// planner is the plan of this process: the one that it was given, or its own.
+func planner() (*plan, error) {
+	if p := given.Load(); p != nil {
+		return p, nil
+	}
+	return ownPlan()
+}
+
+var given atomic.Pointer[plan]
+
+// Catalog lists what the engine can do, as the gate wants to know it.
+type Catalog struct {
+	Functions  map[string]dpbsql.Function
+	Ties, Huge map[string]bool
+}
+
+// PlanCatalog is the catalog of this process's engine.
+func PlanCatalog() (Catalog, error) {
+	p, err := planner()
+	if err != nil {
+		return Catalog{}, err
+	}
+	return Catalog{p.functions, p.made.ties, p.made.huge}, nil
+}
+
+// PlanTree is the syntax tree of a statement, as JSON.
+func PlanTree(ctx context.Context, text string) ([]byte, error) {
+	p, err := planner()
+	if err != nil {
+		return nil, err
+	}
+	return p.tree(ctx, text)
+}
+
+// UsePlan gives this process the catalog of another one, which it also asks for trees: it takes an engine several times as long to start and to tell what it can do as many a
+// statement to run.
+func UsePlan(c Catalog, tree func(text string) ([]byte, error)) {
+	given.Store(&plan{functions: c.Functions, made: made{c.Ties, c.Huge}, ask: tree})
+}
+
+// ownPlan is one instance for the whole process, started when first needed.
+var ownPlan = sync.OnceValues(func() (*plan, error) {
 	ctx := context.Background()
 	s, err := open(ctx)
 	if err != nil {
@@ -203,6 +245,9 @@ func words(definition string) []string {
 func (p *plan) tree(ctx context.Context, text string) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.ask != nil {
+		return p.ask(text)
+	}
 	rows, err := p.session.texts(ctx, "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)", text)
 	if err != nil {
 		return nil, err

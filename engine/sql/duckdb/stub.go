@@ -11,6 +11,18 @@ import (
 // Version is "": there is no engine.
 func Version() string { return "" }
 
+// Catalog lists nothing.
+type Catalog struct{}
+
+// PlanCatalog returns ErrAbsent.
+func PlanCatalog() (Catalog, error) { return Catalog{}, ErrAbsent }
+
+// PlanTree returns ErrAbsent.
+func PlanTree(context.Context, string) ([]byte, error) { return nil, ErrAbsent }
+
+// UsePlan does nothing.
+func UsePlan(Catalog, func(text string) ([]byte, error)) {}
+
 // Run returns ErrAbsent.
 func Run(context.Context, Job) (*Result, error) { return nil, ErrAbsent }
 

@@ -130,6 +130,7 @@ type jsonDone struct {
 	Outputs     []jsonOutput  `json:"outputs"`
 	Warnings    []jsonProblem `json:"warnings,omitempty"`
 	Warned      []jsonWarned  `json:"warned,omitempty"`
+	NotIsolated string        `json:"not_isolated,omitempty"` // why jobs ran without isolation
 }
 
 type jsonWarned struct {
@@ -210,7 +211,7 @@ func (l *jsonLines) tick() {
 
 func (l *jsonLines) Done(s run.Summary) {
 	d := jsonDone{jsonEvent: event("done", l.now()), Seconds: s.Wall.Seconds(), Interrupted: s.Interrupted, Counts: jsonCountsOf(s.Counts),
-		Failures: []jsonFailure{}, Outputs: []jsonOutput{}}
+		Failures: []jsonFailure{}, Outputs: []jsonOutput{}, NotIsolated: s.NotIsolated}
 	for _, f := range s.Failures {
 		d.Failures = append(d.Failures, failureOf(f))
 	}

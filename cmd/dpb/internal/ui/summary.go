@@ -19,6 +19,9 @@ func (p printer) summary(s run.Summary) []string {
 	for _, w := range s.Warnings {
 		lines = append(lines, p.problem(w)...)
 	}
+	if s.NotIsolated != "" {
+		lines = append(lines, p.yellow.Sprint("note")+": jobs ran without isolation, and could reach all that you can: "+s.NotIsolated)
+	}
 	lines = append(lines, p.warned(s.Warned)...)
 	return append(lines, p.failures(s.Failures)...)
 }

@@ -1,0 +1,192 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Box keeps namespaces in which programs run one after the other. Nothing passes from one to the next: each has file system, network, shared memory and
+// processes of its own. It is used by one goroutine at a time.
+type Box struct {
+	wire wire
+	cmd  *exec.Cmd
+	quit func()
+	gone atomic.Bool // it no longer answers
+}
+
+// serverName is the first argument that makes a program that links this package keep a sandbox, whatever else it does.
+const serverName = "dpb-sandbox"
+
+// selfPath is where this program lies for parts of it that run apart.
+const selfPath = "/dpb"
+
+// jobID is the user and group that programs run as: the same for whoever runs dpb.
+const jobID = 1000
+
+// New starts a box. Its error is an *UnavailableError if this machine has no namespaces for us.
+func New(root Root) (*Box, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "sandbox"), os.NewFile(uintptr(pair[1]), "sandbox")
+	defer theirs.Close()
+	w, err := newWire(ours)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args, cmd.Env, cmd.Dir = []string{serverName}, []string{}, "/"
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: jobID, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: jobID, HostID: os.Getgid(), Size: 1}},
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN},
+		Pdeathsig:   syscall.SIGKILL,
+		Setsid:      true,
+	}
+	quit, err := startTied(cmd)
+	if err != nil {
+		w.Close()
+		return nil, unavailable(err)
+	}
+	b := &Box{wire: w, cmd: cmd, quit: quit}
+	theirs.Close()
+	if err := b.handshake(root); err != nil {
+		b.Close()
+		return nil, unavailable(err)
+	}
+	return b, nil
+}
+
+// startTied starts a process that dies with this one. That tie is to the thread that starts it, so a thread is kept until quit is called.
+func startTied(cmd *exec.Cmd) (quit func(), err error) {
+	started, over := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- cmd.Start()
+		<-over
+	}()
+	quit = sync.OnceFunc(func() { close(over) })
+	if err = <-started; err != nil {
+		quit()
+	}
+	return quit, err
+}
+
+func (b *Box) handshake(root Root) error {
+	if err := b.wire.send(root); err != nil {
+		return err
+	}
+	r, err := b.reply()
+	if err == nil && !r.Ready {
+		err = errLost
+	}
+	return err
+}
+
+func (b *Box) reply() (r reply, err error) {
+	if _, err := b.wire.receive(&r); err != nil {
+		b.gone.Store(true)
+		return r, errLost
+	}
+	switch {
+	case r.Errno != 0:
+		return r, &StartError{syscall.Errno(r.Errno)}
+	case r.Error != "":
+		return r, errors.New(r.Error)
+	}
+	return r, nil
+}
+
+// Start starts a program; files become its standard input, output and error output, and more.
+func (b *Box) Start(p Program, files ...*os.File) (*Process, error) {
+	p.Mounts = slices.Clone(p.Mounts)
+	if p.Path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		p.Path = selfPath
+		p.Mounts = append(p.Mounts, Mount{From: self, At: selfPath})
+	}
+	for i := range p.Mounts {
+		real, err := filepath.EvalSymlinks(p.Mounts[i].From)
+		if err != nil {
+			return nil, err
+		}
+		p.Mounts[i].From = real
+	}
+	if err := b.wire.send(request{Program: &p}, files...); err != nil {
+		b.gone.Store(true)
+		return nil, errLost
+	}
+	if _, err := b.reply(); err != nil {
+		return nil, err
+	}
+	process := &Process{b, make(chan exited, 1)}
+	go func() {
+		r, err := b.reply()
+		if err == nil && r.Ended == nil {
+			err = errLost
+		}
+		if err != nil {
+			process.ended <- exited{err: err}
+			return
+		}
+		process.ended <- exited{Exit: *r.Ended}
+	}()
+	return process, nil
+}
+
+// Signal sends a signal to the program and its process group. A kill is for all that it started.
+func (p *Process) Signal(s syscall.Signal) { _ = p.box.wire.send(request{Signal: &s}) }
+
+func (b *Box) lost() bool { return b.gone.Load() }
+
+// Close ends what runs in the box, and the box.
+func (b *Box) Close() {
+	b.wire.Close()
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+	b.quit()
+}
+
+// unavailable says why there are no namespaces, and what would change that.
+func unavailable(err error) error {
+	setting := func(name string) string {
+		b, _ := os.ReadFile("/proc/sys/" + name)
+		return strings.TrimSpace(string(b))
+	}
+	reason := fmt.Sprintf("namespaces can't be made: %v", err)
+	switch {
+	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+		reason += "; AppArmor keeps programs without a profile from them: add a profile with userns for dpb, or set kernel.apparmor_restrict_unprivileged_userns=0"
+	case setting("kernel/unprivileged_userns_clone") == "0":
+		reason += "; set kernel.unprivileged_userns_clone=1"
+	case setting("user/max_user_namespaces") == "0":
+		reason += "; set user.max_user_namespaces to more than 0"
+	case errors.Is(err, unix.ENOSPC):
+		reason += "; there are more namespaces than user.max_user_namespaces and its like allow"
+	case errors.Is(err, fs.ErrPermission):
+		reason += "; in a container, they need its security profile (seccomp) to allow unshare and mount"
+	case errors.Is(err, unix.ENOSYS):
+		reason += "; Linux 5.12 or newer is needed"
+	}
+	return &UnavailableError{reason}
+}

@@ -1,0 +1,267 @@
+//go:build linux
+
+package sandbox
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// box starts a box, or skips the test where there are no namespaces.
+func box(t *testing.T, hidden ...string) *Box {
+	t.Helper()
+	b, err := New(Root{Hidden: hidden})
+	if none := (*UnavailableError)(nil); errors.As(err, &none) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// shell is a program that runs a script.
+func shell(script string, mounts ...Mount) Program {
+	return Program{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, Dir: "/", Mounts: mounts}
+}
+
+// run runs a program to its end and returns what it wrote, and its exit code.
+func run(t *testing.T, b *Box, p Program) (string, int) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	process, err := b.Start(p, w, w, w)
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exit, err := process.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text)), exit.Status.ExitStatus()
+}
+
+// TestSame: what a program can learn of its surroundings is the same for whoever runs it.
+func TestSame(t *testing.T) {
+	t.Parallel()
+	b := box(t)
+	for script, want := range map[string]string{
+		"id":             "uid=1000(job) gid=1000(job) groups=1000(job)",
+		"hostname":       "dpb",
+		"umask":          "0022",
+		"cat /etc/hosts": "127.0.0.1 localhost\n::1 localhost",
+		"grep -E 'CapEff|NoNewPrivs' /proc/self/status | tr '\\n\\t' '  '": "CapEff: 0000000000000000 NoNewPrivs: 1",
+		"ls /":    "bin\ndev\netc\nlib\nlib64\nopt\nproc\nsbin\nusr",
+		"ls /dev": "fd\nfull\nnull\nrandom\nshm\nstderr\nstdin\nstdout\nurandom\nzero",
+		"ls /sys/net /sys/class/net 2>/dev/null; tail -n +3 /proc/net/dev | cut -d: -f1": "lo",
+		"echo x > /dev/null && head -c 2 /dev/zero | wc -c":                              "2",
+	} {
+		got, code := run(t, b, shell(script))
+		if strings.HasPrefix(script, "ls /") && script == "ls /" { // machines differ in which system directories they have
+			for _, name := range strings.Fields(got) {
+				if !strings.Contains("bin dev etc gnu lib lib32 lib64 libx32 nix opt proc sbin usr", name) {
+					t.Errorf("a program sees /%s", name)
+				}
+			}
+			continue
+		}
+		if code != 0 || got != want {
+			t.Errorf("%s: exit code %d\n%s\nwant\n%s", script, code, got, want)
+		}
+	}
+}
+
+// TestNothingPasses: one program leaves nothing for the next in the same box.
+func TestNothingPasses(t *testing.T) {
+	t.Parallel()
+	b := box(t)
+	scratch := Mount{From: t.TempDir(), At: "/tmp", Writable: true}
+	if out, code := run(t, b, shell("echo 1 > /dev/shm/x; echo 1 > /tmp/x; sleep 1000 & (setsid sleep 1001 &); ipcmk -Q > /dev/null && ipcs -q | grep -c 0x", scratch)); code != 0 || out != "1" {
+		t.Fatalf("exit code %d: %s", code, out)
+	}
+	out, _ := run(t, b, shell("ls /dev/shm /tmp; ipcs -q | grep 0x; grep -l sleep /proc/[0-9]*/comm", Mount{From: t.TempDir(), At: "/tmp", Writable: true}))
+	if out != "/dev/shm:\n\n/tmp:" {
+		t.Errorf("left from the program before:\n%s", out)
+	}
+}
+
+// TestMounts: what is given is seen, and only what is writable can be written, also by root and by its owner.
+func TestMounts(t *testing.T) {
+	t.Parallel()
+	b, dir := box(t), t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("given"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	script := `cat /in/a/file /in/f; for f in /in/a/file /in/a/new /in/f; do (echo x > $f) 2>/dev/null && echo wrote $f; done; chmod 777 /in/f 2>/dev/null && echo changed mode
+		rm -f /in/f /in/a/file 2>/dev/null && echo removed; ln /in/a/file /out/hard 2>/dev/null && echo linked; echo y > /out/y; umount /in/a 2>/dev/null && echo unmounted
+		mount -o remount,rw /in/a 2>/dev/null && echo remounted; true`
+	got, code := run(t, b, shell(script, Mount{From: dir, At: "/in/a"}, Mount{From: file, At: "/in/f"}, Mount{From: out, At: "/out", Writable: true}))
+	if got != "givengiven" || code != 0 {
+		t.Errorf("exit code %d: %s", code, got)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "given" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(out, "y")); err != nil || string(text) != "y\n" {
+		t.Errorf("the output holds %q, %v", text, err)
+	}
+}
+
+// TestHidden: what is hidden in a system directory is not seen, but for what is given of it.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("makes a folder in /opt")
+	}
+	workspace, err := os.MkdirTemp("/opt", "dpb-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(workspace)
+	for _, name := range []string{"secret", "tools/run"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(workspace, name)), 0o777), os.WriteFile(filepath.Join(workspace, name), []byte(name), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := box(t, workspace)
+	tools := filepath.Join(workspace, "tools")
+	if out, _ := run(t, b, shell("ls "+workspace+"; cat "+workspace+"/tools/run; touch "+workspace+"/x 2>/dev/null && echo wrote", Mount{From: tools, At: tools})); out != "tools\ntools/run" {
+		t.Errorf("a program sees %s", out)
+	}
+}
+
+// TestEnds: a program ends with all that it started, when it is told to and when its box is closed.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	b := box(t)
+	start := func(script string) (*Process, *os.File) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		p, err := b.Start(shell(script), w, w, w)
+		w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, make([]byte, 2)); err != nil { // it has begun
+			t.Fatal(err)
+		}
+		return p, r
+	}
+	p, r := start("trap 'exit 7' TERM; echo a; (trap '' TERM; sleep 1000) & wait")
+	p.Signal(syscall.SIGTERM)
+	if exit, err := p.Wait(); err != nil || exit.Status.ExitStatus() != 7 {
+		t.Errorf("asked to end: %v, %v", exit, err)
+	}
+	if _, err := io.ReadAll(r); err != nil { // returns when nobody holds the other end
+		t.Error(err)
+	}
+	p, r = start("trap '' TERM; echo a; sleep 1000 & wait; wait")
+	p.Signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGKILL)
+	if exit, err := p.Wait(); err != nil || exit.Status.Signal() != syscall.SIGKILL {
+		t.Errorf("killed: %v, %v", exit, err)
+	}
+	if _, err := io.ReadAll(r); err != nil {
+		t.Error(err)
+	}
+	p, r = start("kill -TERM 1; kill -KILL 1; kill -STOP 1; kill -HUP 1; echo a; sleep 1000")
+	b.Close()
+	if _, err := p.Wait(); !errors.Is(err, errLost) {
+		t.Errorf("the box was closed: %v", err)
+	}
+	if _, err := io.ReadAll(r); err != nil {
+		t.Error(err)
+	}
+	if !b.lost() {
+		t.Error("a closed box would be used again")
+	}
+}
+
+// TestNotStarted: a program that is none is its own fault, and the box goes on.
+func TestNotStarted(t *testing.T) {
+	t.Parallel()
+	b := box(t)
+	for path, want := range map[string]syscall.Errno{"/bin/none-such": syscall.ENOENT, "/etc/passwd": syscall.EACCES, "/etc": syscall.EACCES} {
+		var start *StartError
+		if _, err := b.Start(Program{Path: path, Args: []string{"x"}, Dir: "/"}); !errors.As(err, &start) || start.Err != want {
+			t.Errorf("%s: %v, want %v", path, err, want)
+		}
+	}
+	if _, err := b.Start(Program{Path: "/bin/true", Args: []string{"true"}, Dir: "/", Mounts: []Mount{{From: "/no/such", At: "/x"}}}); err == nil {
+		t.Error("what is not there was shown")
+	}
+	if out, code := run(t, b, shell("echo fine")); out != "fine" || code != 0 {
+		t.Errorf("afterwards: %s, %d", out, code)
+	}
+}
+
+// TestNetwork: a program that shares the network sees its interfaces.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	b := box(t)
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := shell("readlink /proc/self/ns/net")
+	p.Network = true
+	if out, _ := run(t, b, p); out != own {
+		t.Errorf("with network: %s, want %s", out, own)
+	}
+	if out, _ := run(t, b, shell("readlink /proc/self/ns/net")); out == own {
+		t.Error("without network it has the machine's")
+	}
+}
+
+// BenchmarkStart is what isolation costs a program that does nothing, beside a plain start.
+func BenchmarkStart(b *testing.B) {
+	b.Run("isolated", func(b *testing.B) {
+		box, err := New(Root{})
+		if err != nil {
+			b.Skip(err)
+		}
+		defer box.Close()
+		for b.Loop() {
+			p, err := box.Start(Program{Path: "/bin/true", Args: []string{"true"}, Dir: "/"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := p.Wait(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for name, args := range map[string][]string{"plain": {"/bin/true"}, "bubblewrap": {"/usr/bin/bwrap", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
+		"--symlink", "usr/bin", "/bin", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-all", "--die-with-parent", "/bin/true"}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				p, err := os.StartProcess(args[0], args, &os.ProcAttr{})
+				if err != nil {
+					b.Skip(err)
+				}
+				if _, err := p.Wait(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

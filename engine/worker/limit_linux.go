@@ -1,0 +1,11 @@
+package worker
+
+import "golang.org/x/sys/unix"
+
+// limitData bounds what the process may allocate, and keeps it from leaving a core file.
+func limitData(bytes int64) error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return err
+	}
+	return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)})
+}
