@@ -60,12 +60,15 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 	if err != nil {
 		return o, notStarted(&o, cmd.Args[0], unwrapPath(err))
 	}
-	exit, reason, err := watch(ctx, j, p)
-	o.fill(exit, err)
+	exit, reason, lost := watch(ctx, j, p)
+	o.fill(exit)
 	if err := o.readLog(j, log); err != nil {
+		o.Log = "" // it may hold secrets
 		return o, err
 	}
 	switch {
+	case lost != nil && reason == nil:
+		return o, lost
 	case reason != nil && ctx.Err() != nil:
 		return o, reason
 	case reason != nil:
@@ -191,11 +194,9 @@ func watch(ctx context.Context, j *Job, p process) (exit sandbox.Exit, reason, e
 	}
 }
 
-func (o *Outcome) fill(e sandbox.Exit, err error) {
+func (o *Outcome) fill(e sandbox.Exit) {
 	o.ExitCode, o.User, o.Sys, o.MaxRSS = e.Status.ExitStatus(), e.User, e.Sys, e.MaxRSS
 	switch {
-	case err != nil:
-		o.failure = err.Error()
 	case e.Status.Signaled():
 		o.failure = fmt.Sprintf("it was ended by signal %s", e.Status.Signal())
 	case o.ExitCode != 0:

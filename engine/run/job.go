@@ -16,6 +16,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/sandbox"
 	"github.com/dpb-build/dpb/engine/source"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
@@ -178,7 +179,7 @@ func isLocal(err error) bool {
 	var call *os.SyscallError
 	var number syscall.Errno
 	return errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) ||
-		errors.Is(err, cache.ErrMissing) || errors.Is(err, source.ErrChanged) || isFull(err) || err != nil && strings.Contains(err.Error(), "Input/output error")
+		errors.Is(err, cache.ErrMissing) || errors.Is(err, source.ErrChanged) || isFull(err) || sandbox.IsTrouble(err) || err != nil && strings.Contains(err.Error(), "Input/output error")
 }
 
 // rows sums the rows of the outputs; -1 if none is a table that was counted.

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -173,7 +172,14 @@ func unavailable(err error) error {
 		b, _ := os.ReadFile("/proc/sys/" + name)
 		return strings.TrimSpace(string(b))
 	}
-	reason := fmt.Sprintf("namespaces can't be made: %v", err)
+	var number syscall.Errno
+	reason := "namespaces can't be made"
+	switch errors.As(err, &number); {
+	case number == 0:
+		reason += ": " + err.Error()
+	case number != unix.ENOSPC: // which is about their number, and no disk
+		reason += ": " + number.Error()
+	}
 	switch {
 	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
 		reason += "; AppArmor keeps programs without a profile from them: add a profile with userns for dpb, or set kernel.apparmor_restrict_unprivileged_userns=0"
@@ -182,7 +188,7 @@ func unavailable(err error) error {
 	case setting("user/max_user_namespaces") == "0":
 		reason += "; set user.max_user_namespaces to more than 0"
 	case errors.Is(err, unix.ENOSPC):
-		reason += "; there are more namespaces than user.max_user_namespaces and its like allow"
+		reason += "; there are as many as user.max_user_namespaces and its like allow"
 	case errors.Is(err, fs.ErrPermission):
 		reason += "; in a container, they need its security profile (seccomp) to allow unshare and mount"
 	case errors.Is(err, unix.ENOSYS):

@@ -63,6 +63,9 @@ func (p *Pool) lacking() error {
 func (p *Pool) Reason() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.Mode != Auto {
+		return ""
+	}
 	return p.reason
 }
 

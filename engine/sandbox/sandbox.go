@@ -65,6 +65,12 @@ func (e *StartError) Unwrap() error { return e.Err }
 // errLost says that the process that keeps the namespaces is gone.
 var errLost = errors.New("the process that isolates jobs is gone: something killed it, or the machine has too little memory")
 
+// IsTrouble says of an error that it is about isolation itself, and not about a program.
+func IsTrouble(err error) bool {
+	var none *UnavailableError
+	return errors.Is(err, errLost) || errors.As(err, &none)
+}
+
 // Root says what of the machine stays out of sight even where it lies in a system directory.
 type Root struct {
 	Hidden []string // absolute paths: the workspace, the store, the home

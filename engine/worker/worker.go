@@ -42,7 +42,7 @@ type process struct {
 	decode   *gob.Decoder
 	planned  bool // it has the catalog
 	kill     func()
-	wait     func() syscall.WaitStatus
+	wait     func() (syscall.WaitStatus, error)
 }
 
 // hardLimit is how many bytes of data a process may have. The engine holds itself to less, but for what it does not count; beyond this the system refuses.
@@ -59,7 +59,7 @@ func (w *Worker) Close() {
 		w.process = nil
 		p.requests.Close()
 		p.kill()
-		p.wait()
+		_, _ = p.wait()
 		p.replies.Close()
 		p.life.Close()
 	}
@@ -89,10 +89,13 @@ func (w *Worker) do(ctx context.Context, r request) (reply, error) {
 		return answer, answer.Failure.err()
 	}
 	p.kill()
-	status := p.wait()
+	status, lost := p.wait()
 	w.Close()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return reply{}, context.Cause(ctx)
+	case lost != nil:
+		return reply{}, lost
 	}
 	return reply{}, w.crashed(status, err)
 }
@@ -161,9 +164,9 @@ func (w *Worker) launch(p *process, files []*os.File) error {
 		return err
 	}
 	p.kill = func() { running.Signal(syscall.SIGKILL) }
-	p.wait = sync.OnceValue(func() syscall.WaitStatus {
-		exit, _ := running.Wait()
-		return exit.Status
+	p.wait = sync.OnceValues(func() (syscall.WaitStatus, error) {
+		exit, err := running.Wait()
+		return exit.Status, err
 	})
 	return nil
 }
@@ -180,10 +183,10 @@ func launchPlain(p *process, args []string, files []*os.File) error {
 		return err
 	}
 	p.kill = func() { _ = cmd.Process.Kill() }
-	p.wait = sync.OnceValue(func() syscall.WaitStatus {
+	p.wait = sync.OnceValues(func() (syscall.WaitStatus, error) {
 		_ = cmd.Wait()
 		status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-		return status
+		return status, nil
 	})
 	return nil
 }
