@@ -46,6 +46,7 @@ bench: bin/dpb
 	DPB=$(abspath bin/dpb) BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideNinja -benchtime 1x -timeout 2h ./cmd/dpb
 	BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideSummarize -benchtime 1x -timeout 1h ./engine/fingerprint
 	BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench Diff -benchtime 1x -timeout 1h ./engine/sql/duckdb
+	$(GO) test -run '^$$' -bench Start -benchtime 500x ./engine/sandbox
 	$(GO) test -run '^$$' -bench . -benchtime 3x ./hcl ./engine/sql/... ./engine/graph
 
 fuzz:
