@@ -175,7 +175,6 @@ func versionByID(s *run.Session, arg, prefix string, label engine.Label, partiti
 	return versions[0], nil
 }
 
-// line prints a fact under its name, unless it is not known.
 // isolationText says what is meant by how far a job was isolated.
 func isolationText(isolation string) string {
 	switch isolation {
@@ -189,6 +188,7 @@ func isolationText(isolation string) string {
 	return isolation
 }
 
+// line prints a fact under its name, unless it is not known.
 func (a *app) line(name, value string) {
 	if value != "" {
 		fmt.Fprintf(a.stdout, "%-11s %s\n", name, ui.Text(value))

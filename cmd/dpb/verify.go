@@ -64,6 +64,9 @@ func (a *app) verify(s *run.Session, args []string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
+	if reason := s.NotIsolated(); reason != "" {
+		fmt.Fprintln(a.stderr, "note: "+ui.NotIsolated(reason))
+	}
 	if a.json {
 		err = a.printJSON(found)
 	} else {

@@ -151,7 +151,7 @@ func (m *missing) read(name string) {
 	case inside:
 		m.readInside(place)
 	case exists(place) && !m.job.sees(place):
-		m.add(fmt.Sprintf("it tried to read %s, which it does not see: declare it as a source with path = %q and name that in inputs; if it belongs to a program, name the program's folder in tools", legible(place), place))
+		m.add(fmt.Sprintf("it tried to read %s, which it does not see: declare it as a source with path = %q and name that in inputs; if it belongs to a program, name that in tools, by its path", legible(place), place))
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // shown lists what an isolated job has to see so that its programs run: folders of tools, and of other programs the folder that they are installed in.
 func (f *finder) shown(root string) []string {
 	s := installed{private: []string{root, sandbox.Home()}}
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		s.private = append(s.private, real)
+	}
 	for _, real := range f.programs.links {
 		s.add(real)
 	}
@@ -88,7 +91,10 @@ func (s *installed) addReal(file string) {
 	s.paths = append(s.paths, prefix)
 }
 
-// exposes says whether a folder is, or holds, one that is private.
+// exposes says whether a folder is, or holds, one that is private. So is one of the home whose name begins with a dot, as ~/.local and ~/.cargo: many programs keep things there.
 func (s *installed) exposes(dir string) bool {
+	if home := sandbox.Home(); home != "" && filepath.Dir(dir) == home && strings.HasPrefix(filepath.Base(dir), ".") {
+		return true
+	}
 	return dir == "/" || slices.ContainsFunc(s.private, func(p string) bool { return p != "" && (p == dir || strings.HasPrefix(p, dir+"/")) })
 }

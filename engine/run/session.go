@@ -132,6 +132,9 @@ func (s *Session) openForWriting(dir string) (err error) {
 	return s.register()
 }
 
+// NotIsolated says why jobs ran without isolation although they were to have it; "" if none did.
+func (s *Session) NotIsolated() string { return s.boxes.Reason() }
+
 // Close saves what speeds up the next command, and closes the ledger.
 func (s *Session) Close() error {
 	s.counters.close()

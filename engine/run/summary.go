@@ -14,7 +14,7 @@ import (
 
 // summary is what the build came to.
 func (b *build) summary(wall time.Duration, interrupted bool) Summary {
-	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Warnings: engine.SortProblems(b.warnings), NotIsolated: b.s.boxes.Reason()}
+	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Warnings: engine.SortProblems(b.warnings), NotIsolated: b.s.NotIsolated()}
 	waitFor := b.blockedBy()
 	slices.Sort(b.failures)
 	for _, id := range slices.Compact(b.failures) {

@@ -65,6 +65,10 @@ func New(root Root) (*Box, error) {
 	}
 	b := &Box{wire: w, cmd: cmd, quit: quit}
 	theirs.Close()
+	root.Hidden = slices.Clone(root.Hidden)
+	for i, path := range root.Hidden {
+		root.Hidden[i] = realPath(path)
+	}
 	if err := b.handshake(root); err != nil {
 		b.Close()
 		return nil, unavailable(err)
@@ -189,8 +193,8 @@ func unavailable(err error) error {
 		reason += "; set user.max_user_namespaces to more than 0"
 	case errors.Is(err, unix.ENOSPC):
 		reason += "; there are as many as user.max_user_namespaces and its like allow"
-	case errors.Is(err, fs.ErrPermission):
-		reason += "; in a container, they need its security profile (seccomp) to allow unshare and mount"
+	case errors.Is(err, fs.ErrPermission), strings.HasSuffix(err.Error(), ": "+unix.EPERM.Error()): // the latter as the keeper says it
+		reason += "; in a container, its security profiles (seccomp, AppArmor) have to allow unshare and mount, and no part of its /proc may be covered"
 	case errors.Is(err, unix.ENOSYS):
 		reason += "; Linux 5.12 or newer is needed"
 	}

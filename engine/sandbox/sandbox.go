@@ -4,6 +4,7 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -86,11 +87,19 @@ func IsSystem(path string) bool {
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// Home is the user's home directory, "" if there is none.
+// Home is where the user's home directory really lies, "" if there is none.
 func Home() string {
 	home, err := os.UserHomeDir()
 	if err != nil || home == "/" {
 		return ""
 	}
-	return home
+	return realPath(home)
+}
+
+// realPath is a path without links, as far as it is there.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }

@@ -142,6 +142,13 @@ func TestHidden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(workspace, link); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := run(t, box(t, link), shell("ls "+workspace)); out != "" {
+		t.Errorf("by the name of a link: a program sees %s", out)
+	}
 	b := box(t, workspace)
 	tools := filepath.Join(workspace, "tools")
 	if out, _ := run(t, b, shell("ls "+workspace+"; cat "+workspace+"/tools/run; touch "+workspace+"/x 2>/dev/null && echo wrote", Mount{From: tools, At: tools})); out != "tools\ntools/run" {

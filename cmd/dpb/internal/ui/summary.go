@@ -20,10 +20,15 @@ func (p printer) summary(s run.Summary) []string {
 		lines = append(lines, p.problem(w)...)
 	}
 	if s.NotIsolated != "" {
-		lines = append(lines, p.yellow.Sprint("note")+": jobs ran without isolation, and could reach all that you can: "+s.NotIsolated)
+		lines = append(lines, p.yellow.Sprint("note")+": "+NotIsolated(s.NotIsolated))
 	}
 	lines = append(lines, p.warned(s.Warned)...)
 	return append(lines, p.failures(s.Failures)...)
+}
+
+// NotIsolated says that jobs ran without isolation, and why.
+func NotIsolated(reason string) string {
+	return "jobs ran without isolation, and could reach all that you can: " + reason
 }
 
 func (p printer) headline(s run.Summary) string {

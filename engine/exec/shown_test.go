@@ -1,0 +1,43 @@
+package exec
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
+)
+
+// TestShown: of a program in the home an isolated job sees what that is installed with, and nothing of what others keep beside it; also where the home is a link.
+func TestShown(t *testing.T) {
+	real, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(t.TempDir(), "home")
+	if err := os.Symlink(real, home); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", home)
+	stat := disk.OpenStatCache(filepath.Join(t.TempDir(), "files"))
+	for bin, want := range map[string]string{
+		"bin": "bin/tool", ".local/bin": ".local/bin/tool", ".cargo/bin": ".cargo/bin/tool", ".local/pipx/venvs/tool/bin": ".local/pipx/venvs/tool", "conda/bin": "conda", "ws/bin": "ws/bin/tool",
+	} {
+		dir := filepath.Join(real, bin)
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		install(t, dir, map[string]string{"tool": "#!/bin/sh\n"})
+		target := &engine.Target{Tools: []string{filepath.Join(dir, "tool")}, Command: []engine.Text{{{Literal: "sh"}}}}
+		_, programs, _, err := Tools(target, filepath.Join(home, "ws"), stat, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := programs.shown; !slices.Equal(got, []string{filepath.Join(real, want)}) {
+			t.Errorf("%s: %s, want %s", bin, strings.Join(got, ", "), want)
+		}
+	}
+}
