@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/sandbox"
 )
 
@@ -27,7 +28,21 @@ func (f *finder) shown(root string) []string {
 		s.add(file)
 	}
 	slices.Sort(s.paths)
-	return withoutInner(s.paths)
+	s.paths = withoutInner(s.paths)
+	for _, dir := range s.around {
+		if !f.covers(dir) {
+			f.uncovered = append(f.uncovered, "files in "+dir)
+		}
+	}
+	return s.paths
+}
+
+// covers says whether a folder is, or lies in, one of tools that enters the key with all its files.
+func (f *finder) covers(dir string) bool {
+	return slices.ContainsFunc(f.tools, func(t engine.Tool) bool {
+		folder, err := filepath.EvalSymlinks(filepath.Join(f.start, t.Name))
+		return isFolder(t.Name) && err == nil && (dir == folder || strings.HasPrefix(dir, folder+"/"))
+	})
 }
 
 // withoutInner leaves out of an ordered list what lies in others of it.
@@ -44,6 +59,7 @@ func withoutInner(paths []string) (out []string) {
 type installed struct {
 	private []string // folders that are not shown as a whole for a program that lies there
 	paths   []string
+	around  []string // those of paths that are there for a program in them
 }
 
 // add adds a program or a folder of tools as it is called, what it is a link to, and what that is installed with.
@@ -87,6 +103,8 @@ func (s *installed) addReal(file string) {
 	prefix := filepath.Dir(filepath.Dir(file))
 	if filepath.Base(filepath.Dir(file)) != "bin" || s.exposes(prefix) {
 		prefix = file
+	} else {
+		s.around = append(s.around, prefix)
 	}
 	s.paths = append(s.paths, prefix)
 }
