@@ -90,7 +90,7 @@ func bulky(sql bool, store string) map[string]string {
 var freeOn = regexp.MustCompile(`(?m)are free on the file system at (\S+);`)
 
 // needed is what did not fit.
-var needed = regexp.MustCompile(`it needs [0-9.]+ (B|kB|MB), and `)
+var needed = regexp.MustCompile(` needs [0-9.]+ (B|kB|MB), and `)
 
 // TestFullDisk fills a file system of 20 MB during a build: with the store, with dpb-out, or with both. The build says how much is needed and how much is free, and
 // when there is room the next one goes on.
