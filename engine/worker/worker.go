@@ -146,13 +146,16 @@ func (w *Worker) start() (*process, error) {
 	return p, nil
 }
 
+// environment is that of a process. Without a timezone the engine reads all that the machine knows to find out which one it has.
+var environment = []string{"TZ=UTC"}
+
 // launch starts the process with its files: standard input, output and error output, and one that tells it of the end of dpb.
 func (w *Worker) launch(p *process, files []*os.File) error {
 	args := []string{processName, strconv.FormatInt(hardLimit(w.Memory), 10)}
 	if w.Box == nil {
 		return launchPlain(p, args, files)
 	}
-	program := sandbox.Program{Args: args, Dir: "/"}
+	program := sandbox.Program{Args: args, Env: environment, Dir: "/"}
 	for _, path := range w.Read {
 		program.Mounts = append(program.Mounts, sandbox.Mount{From: path, At: path})
 	}
@@ -177,7 +180,7 @@ func launchPlain(p *process, args []string, files []*os.File) error {
 		return err
 	}
 	cmd := exec.Command(self)
-	cmd.Args, cmd.Env, cmd.Dir = args, []string{}, "/"
+	cmd.Args, cmd.Env, cmd.Dir = args, environment, "/"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = files[0], files[1], files[2], files[3:]
 	if err := cmd.Start(); err != nil {
 		return err
