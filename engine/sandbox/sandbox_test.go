@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // box starts a box, or skips the test where there are no namespaces.
@@ -153,6 +156,23 @@ func TestHidden(t *testing.T) {
 	tools := filepath.Join(workspace, "tools")
 	if out, _ := run(t, b, shell("ls "+workspace+"; cat "+workspace+"/tools/run; touch "+workspace+"/x 2>/dev/null && echo wrote", Mount{From: tools, At: tools})); out != "tools\ntools/run" {
 		t.Errorf("a program sees %s", out)
+	}
+}
+
+// TestInherited: what dpb itself was started with does not reach a program.
+func TestInherited(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte("secret"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0) // without close-on-exec, as a shell leaves it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if out, _ := run(t, box(t), shell(fmt.Sprintf("cat /proc/self/fd/%d/secret 2>/dev/null; ls /proc/$$/fd", fd))); out != "0\n1\n2" {
+		t.Errorf("a program has %s", out)
 	}
 }
 

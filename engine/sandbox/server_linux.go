@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -18,7 +19,11 @@ func init() {
 	if os.Args[0] != serverName || os.Getpid() != 1 {
 		return
 	}
-	w, err := newWire(os.NewFile(3, "dpb"))
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // what dpb was started with is not for jobs: a folder among it leads anywhere
+	var w wire
+	if err == nil {
+		w, err = newWire(os.NewFile(3, "dpb"))
+	}
 	if err == nil {
 		err = serve(w)
 	}
