@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -189,5 +190,17 @@ func TestToolsInABox(t *testing.T) {
 	want := "from ../../../tools/0/bin/run\ninsidehellosingle\n\nprefix\nsingle\nteam"
 	if got := b.log(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestToolsInSystemDirectories: a program of a workspace or home that lies in a system directory is shown, for that is hidden; other programs there are seen anyway.
+func TestToolsInSystemDirectories(t *testing.T) {
+	t.Parallel()
+	for private, want := range map[string][]string{"": nil, "/usr/share": nil, "/usr/bin": {"/usr/bin/env"}} {
+		s := installed{private: []string{private}}
+		s.add("/usr/bin/env")
+		if got := slices.Compact(s.paths); !slices.Equal(got, want) {
+			t.Errorf("with %q private: %q, want %q", private, got, want)
+		}
 	}
 }

@@ -13,8 +13,10 @@ import (
 // shown lists what an isolated job has to see so that its programs run: folders of tools, and of other programs the folder that they are installed in.
 func (f *finder) shown(root string) []string {
 	s := installed{private: []string{root, sandbox.Home()}}
-	if real, err := filepath.EvalSymlinks(root); err == nil {
-		s.private = append(s.private, real)
+	for _, dir := range s.private {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			s.private = append(s.private, real)
+		}
 	}
 	for _, real := range f.programs.links {
 		s.add(real)
@@ -64,7 +66,7 @@ type installed struct {
 
 // add adds a program or a folder of tools as it is called, what it is a link to, and what that is installed with.
 func (s *installed) add(name string) {
-	if sandbox.IsSystem(name) {
+	if s.isSeen(name) {
 		return
 	}
 	info, err := os.Stat(name)
@@ -97,7 +99,7 @@ func (s *installed) addLinked(dir string) {
 
 // addReal adds a file, or, if it lies in a folder bin, the folder around that: interpreters find their library beside it.
 func (s *installed) addReal(file string) {
-	if sandbox.IsSystem(file) {
+	if s.isSeen(file) {
 		return
 	}
 	prefix := filepath.Dir(filepath.Dir(file))
@@ -107,6 +109,11 @@ func (s *installed) addReal(file string) {
 		s.around = append(s.around, prefix)
 	}
 	s.paths = append(s.paths, prefix)
+}
+
+// isSeen says whether all jobs see a path anyway: what is private is hidden from them also in a system directory.
+func (s *installed) isSeen(name string) bool {
+	return sandbox.IsSystem(name) && !slices.ContainsFunc(s.private, func(p string) bool { return p != "" && (name == p || strings.HasPrefix(name, p+"/")) })
 }
 
 // exposes says whether a folder is, or holds, one that is private. So is one of the home whose name begins with a dot, as ~/.local and ~/.cargo: many programs keep things there.

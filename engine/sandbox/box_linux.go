@@ -65,10 +65,7 @@ func New(root Root) (*Box, error) {
 	}
 	b := &Box{wire: w, cmd: cmd, quit: quit}
 	theirs.Close()
-	root.Hidden = slices.Clone(root.Hidden)
-	for i, path := range root.Hidden {
-		root.Hidden[i] = realPath(path)
-	}
+	root = root.real()
 	if err := b.handshake(root); err != nil {
 		b.Close()
 		return nil, unavailable(err)

@@ -77,6 +77,21 @@ type Root struct {
 	Hidden []string // absolute paths: the workspace, the store, the home
 }
 
+// real names what is hidden where it lies, without what lies in others of it: these are covered one by one.
+func (r Root) real() (out Root) {
+	var all []string
+	for _, path := range r.Hidden {
+		all = append(all, realPath(path))
+	}
+	slices.Sort(all)
+	for _, path := range all {
+		if !slices.ContainsFunc(out.Hidden, func(dir string) bool { return within(path, dir) }) {
+			out.Hidden = append(out.Hidden, path)
+		}
+	}
+	return out
+}
+
 // systemDirs are the directories that programs are installed to. All programs see them, read-only.
 var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix", "/gnu"}
 

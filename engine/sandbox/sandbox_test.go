@@ -152,8 +152,8 @@ func TestHidden(t *testing.T) {
 	if out, _ := run(t, box(t, link), shell("ls "+workspace)); out != "" {
 		t.Errorf("by the name of a link: a program sees %s", out)
 	}
-	b := box(t, workspace)
 	tools := filepath.Join(workspace, "tools")
+	b := box(t, tools, link, filepath.Join(workspace, "none-such")) // a store in a workspace that is reached by a link, and a home that is not there
 	if out, _ := run(t, b, shell("ls "+workspace+"; cat "+workspace+"/tools/run; touch "+workspace+"/x 2>/dev/null && echo wrote", Mount{From: tools, At: tools})); out != "tools\ntools/run" {
 		t.Errorf("a program sees %s", out)
 	}
