@@ -18,9 +18,11 @@ const (
 	rootDir    = "/root"
 )
 
-// settings are what programs need of /etc to run. It has nothing that differs from machine to machine by what people do there, and no secrets.
+// settings are what programs need of /etc to run. It has nothing that differs from machine to machine by what people do there, and no secrets: of ssl and pki, where private
+// keys lie, only what lists the certificates to trust.
 var settings = []string{"alternatives", "ca-certificates", "crypto-policies", "fonts", "java", "java-8-openjdk", "java-11-openjdk", "java-17-openjdk", "java-21-openjdk", "ld.so.cache",
-	"ld.so.conf", "ld.so.conf.d", "magic", "mime.types", "nsswitch.conf", "OpenCL", "perl", "pki", "protocols", "python3", "R", "services", "ssl"}
+	"ld.so.conf", "ld.so.conf.d", "magic", "mime.types", "nsswitch.conf", "OpenCL", "perl", "pki/ca-trust", "pki/java",
+	"pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf", "protocols", "python3", "R", "services", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf"}
 
 // networkSettings are those that name other machines: for programs that share the network.
 var networkSettings = []string{"/etc/resolv.conf", "/etc/hosts"}
@@ -154,9 +156,13 @@ func layOutSettings() error {
 
 func showSetting(from, to string) error {
 	info, err := os.Lstat(from)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil // most machines lack some
+	}
+	if err := makeDirs(filepath.Dir(to)); err != nil {
+		return err
+	}
+	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(from)
 		if err != nil {
