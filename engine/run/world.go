@@ -132,9 +132,9 @@ func (s *Session) Lookup(k cache.ActionKey) (*engine.Result, bool, error) {
 	return r, failed, err
 }
 
-// accepts says whether a result counts: one of a job that was not isolated does not, where only isolated ones are taken.
+// accepts says whether a result counts: one of a job of which it is not known that it was isolated does not, where only isolated ones are taken.
 func (s *Session) accepts(r *engine.Result) bool {
-	return s.boxes.Mode != sandbox.Require || r.Isolation != exec.Separate
+	return s.boxes.Mode != sandbox.Require || r.Isolation == exec.Isolated || r.Isolation == exec.Connected
 }
 
 // userAndHost are recorded with versions.
