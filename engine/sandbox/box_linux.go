@@ -109,7 +109,7 @@ func (b *Box) reply() (r reply, err error) {
 	case r.Errno != 0:
 		return r, &StartError{syscall.Errno(r.Errno)}
 	case r.Error != "":
-		return r, errors.New(r.Error)
+		return r, &setupError{r.Error}
 	}
 	return r, nil
 }
@@ -128,7 +128,7 @@ func (b *Box) Start(p Program, files ...*os.File) (*Process, error) {
 	for i := range p.Mounts {
 		real, err := filepath.EvalSymlinks(p.Mounts[i].From)
 		if err != nil {
-			return nil, err
+			return nil, &setupError{"sandbox: " + err.Error()}
 		}
 		p.Mounts[i].From = real
 	}
@@ -139,9 +139,12 @@ func (b *Box) Start(p Program, files ...*os.File) (*Process, error) {
 	if _, err := b.reply(); err != nil {
 		return nil, err
 	}
-	process := &Process{b, make(chan exited, 1)}
+	process := &Process{box: b, ended: make(chan exited, 1)}
 	go func() {
 		r, err := b.reply()
+		process.mu.Lock()
+		process.over = true
+		process.mu.Unlock()
 		if err == nil && r.Ended == nil {
 			err = errLost
 		}
@@ -154,8 +157,14 @@ func (b *Box) Start(p Program, files ...*os.File) (*Process, error) {
 	return process, nil
 }
 
-// Signal sends a signal to the program and its process group. A kill is for all that it started.
-func (p *Process) Signal(s syscall.Signal) { _ = p.box.wire.send(request{Signal: &s}) }
+// Signal sends a signal to the program and all that it started, unless it is over. It is safe for concurrent use.
+func (p *Process) Signal(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		_ = p.box.wire.send(request{Signal: &s})
+	}
+}
 
 func (b *Box) lost() bool { return b.gone.Load() }
 

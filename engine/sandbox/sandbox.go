@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -43,6 +44,9 @@ type Exit struct {
 type Process struct {
 	box   *Box
 	ended chan exited
+
+	mu   sync.Mutex // of signals, which come from anywhere
+	over bool       // the box may run another program
 }
 
 type exited struct {
@@ -66,10 +70,16 @@ func (e *StartError) Unwrap() error { return e.Err }
 // errLost says that the process that keeps the namespaces is gone.
 var errLost = errors.New("the process that isolates jobs is gone: something killed it, or the machine has too little memory")
 
+// setupError says what could not be laid out for a program.
+type setupError struct{ text string }
+
+func (e *setupError) Error() string { return e.text }
+
 // IsTrouble says of an error that it is about isolation itself, and not about a program.
 func IsTrouble(err error) bool {
 	var none *UnavailableError
-	return errors.Is(err, errLost) || errors.As(err, &none)
+	var setup *setupError
+	return errors.Is(err, errLost) || errors.As(err, &none) || errors.As(err, &setup)
 }
 
 // Root says what of the machine stays out of sight even where it lies in a system directory.

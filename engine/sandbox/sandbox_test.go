@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -227,6 +229,45 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// TestSignals: signals may be sent from anywhere and at any time, and reach no program but their own.
+func TestSignals(t *testing.T) {
+	t.Parallel()
+	b := box(t)
+	first, err := b.Start(shell("true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	second, err := b.Start(shell("read x; exit 7"), r)
+	r.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Signal(syscall.SIGKILL) // as of a timeout that comes late
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 200 {
+				second.Signal(0)
+			}
+		})
+	}
+	all.Wait()
+	if _, err := w.WriteString("end\n"); err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := second.Wait(); err != nil || exit.Status.ExitStatus() != 7 {
+		t.Errorf("the second program: %v, %v", exit, err)
+	}
+}
+
 // TestNotStarted: a program that is none is its own fault, and the box goes on.
 func TestNotStarted(t *testing.T) {
 	t.Parallel()
@@ -237,8 +278,11 @@ func TestNotStarted(t *testing.T) {
 			t.Errorf("%s: %v, want %v", path, err, want)
 		}
 	}
-	if _, err := b.Start(Program{Path: "/bin/true", Args: []string{"true"}, Dir: "/", Mounts: []Mount{{From: "/no/such", At: "/x"}}}); err == nil {
-		t.Error("what is not there was shown")
+	for _, m := range []Mount{{From: "/no/such", At: "/x"}, {From: "/usr", At: "/etc/passwd/x"}} {
+		var start *StartError
+		if _, err := b.Start(Program{Path: "/bin/true", Args: []string{"true"}, Dir: "/", Mounts: []Mount{m}}); !IsTrouble(err) || errors.As(err, &start) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("showing %v: %v, which is not the program's fault", m, err)
+		}
 	}
 	if out, code := run(t, b, shell("echo fine")); out != "fine" || code != 0 {
 		t.Errorf("afterwards: %s, %d", out, code)
