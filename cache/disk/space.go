@@ -73,6 +73,15 @@ func Low(path string) bool {
 	return err == nil && free < low
 }
 
+// Free says how much may be written where a file lies, or is to lie; 0 if that can't be told.
+func Free(path string) int64 {
+	_, free, err := room(path)
+	if err != nil {
+		return 0
+	}
+	return free
+}
+
 // big is how much is asked for before it is written: else that costs more than the attempt.
 const big = low
 

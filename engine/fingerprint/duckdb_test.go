@@ -169,6 +169,7 @@ func agree(t *testing.T, format engine.Format, head string, lines []string, colu
 
 // TestTextsAsSQL holds that odd files are read as the SQL engine reads them.
 func TestTextsAsSQL(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	check := func(format engine.Format, k int, text string, columns []engine.Column) {
 		t.Helper()

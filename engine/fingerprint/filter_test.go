@@ -87,6 +87,7 @@ func TestFilterStops(t *testing.T) {
 
 // TestFilterRows holds that the readable records are the rows that Compute counts, in compressed files of several chunks too.
 func TestFilterRows(t *testing.T) {
+	t.Parallel()
 	rows := randomTable(rand.New(rand.NewPCG(6, 6)), 5000)
 	for _, format := range []engine.Format{engine.CSV, engine.NDJSON} {
 		text := textOf(format, rows)

@@ -27,6 +27,7 @@ const allTypes = `SELECT 1::TINYINT a, 2::SMALLINT b, 3::INTEGER c, 4::BIGINT d,
 
 // TestParquetTypes holds that types are called, and values written, as the SQL engine does.
 func TestParquetTypes(t *testing.T) {
+	t.Parallel()
 	db := openDuckDB(t)
 	path := writeTable(t, db, allTypes, "FORMAT parquet")
 	f, _ := mustCompute(t, Table{Format: engine.Parquet, Files: []File{{"x", path}}}, 1)
@@ -88,6 +89,7 @@ func near(f float64, text string) bool {
 
 // TestParquetDamage holds that damaged and hostile files are errors, and no panics or endless work.
 func TestParquetDamage(t *testing.T) {
+	t.Parallel()
 	path := writeTable(t, openDuckDB(t), allTypes, "FORMAT parquet, COMPRESSION zstd")
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -163,6 +165,7 @@ func TestParquetDeclared(t *testing.T) {
 
 // TestParquetParts holds that row groups, files, their sizes and encodings don't show, and that files which lack a column have NULL there.
 func TestParquetParts(t *testing.T) {
+	t.Parallel()
 	db := openDuckDB(t)
 	query := fmt.Sprintf(plays, 20_000)
 	one := writeTable(t, db, query, "FORMAT parquet")
@@ -192,6 +195,7 @@ func TestParquetParts(t *testing.T) {
 
 // TestWide holds that a table of 2,000 columns is read, with nested ones.
 func TestWide(t *testing.T) {
+	t.Parallel()
 	var list []string
 	for k := range 2000 {
 		list = append(list, fmt.Sprintf("CASE WHEN i %% %d > 0 THEN i * %d END c%d", k%7+2, k, k))

@@ -19,6 +19,7 @@ import (
 	"github.com/dpb-build/dpb/engine/sandbox"
 	"github.com/dpb-build/dpb/engine/source"
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
+	"github.com/dpb-build/dpb/engine/worker"
 )
 
 // prepared is all that a job needs, so that it can run on its own.
@@ -178,8 +179,15 @@ func isLocal(err error) bool {
 	var link *os.LinkError
 	var call *os.SyscallError
 	var number syscall.Errno
-	return errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) ||
+	var crash *worker.CrashError
+	return errors.As(err, &crash) && crash.Killed || errors.As(err, &path) || errors.As(err, &link) || errors.As(err, &call) || errors.As(err, &number) ||
 		errors.Is(err, cache.ErrMissing) || errors.Is(err, source.ErrChanged) || isFull(err) || sandbox.IsTrouble(err) || err != nil && strings.Contains(err.Error(), "Input/output error")
+}
+
+// unanswered tells an attempt that says nothing of what was looked at from one that does: it was broken off, this machine or this dpb can't, or the process crashed.
+func unanswered(ctx context.Context, err error) bool {
+	var crash *worker.CrashError
+	return ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent) || errors.As(err, &crash)
 }
 
 // rows sums the rows of the outputs; -1 if none is a table that was counted.

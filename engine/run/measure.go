@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dpb-build/dpb/cache"
@@ -75,6 +76,9 @@ func (s *Session) measure(ctx context.Context, m *measuring) (out *measurement, 
 		return nil, err
 	}
 	defer r.close()
+	for _, o := range m.node.Target.Outputs {
+		r.Names = append(r.Names, "output "+strconv.Quote(o.Name))
+	}
 	m.reader = r
 	out = &measurement{looked: m.lookedUp()}
 	outputs := make([]*outputMeasure, len(m.node.Target.Outputs))
@@ -238,7 +242,7 @@ func (s *Session) count(ctx context.Context, r *reader, c engine.Content, thread
 	switch {
 	case err == nil:
 		return counted, counts, nil
-	case ctx.Err() != nil || isLocal(err):
+	case unanswered(ctx, err) || duckdb.IsLimit(err):
 		return nil, nil, err
 	}
 	f.Unreadable = oneLine(err)
@@ -417,7 +421,7 @@ func (x *outputMeasure) computeMetrics(ctx context.Context, metrics []*engine.Me
 		switch values, err := x.reader.Metrics(ctx, job); {
 		case err == nil:
 			x.setMetric(m, values[0])
-		case isLocal(err) || ctx.Err() != nil || errors.Is(err, duckdb.ErrAbsent):
+		case unanswered(ctx, err):
 			return err
 		default:
 			x.broken(engine.RuleMetric, m.Name, err)
@@ -515,7 +519,7 @@ func (x *outputMeasure) failed(ctx context.Context, rule, text string, err error
 	case x.isGone(err):
 		x.violated(rule, text, errUnmeasured.Error())
 		return nil
-	case ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent):
+	case unanswered(ctx, err):
 		return err
 	}
 	x.broken(rule, text, err)

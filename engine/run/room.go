@@ -2,7 +2,6 @@ package run
 
 import (
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/dpb-build/dpb/cache/disk"
@@ -12,14 +11,10 @@ import (
 // noSpace is how programs, and the SQL engine, say that a file system is full.
 const noSpace = "No space left on device"
 
-// fullTexts are what the SQL engine says of it. Unless it is told, it takes as much for its scratch as was free when it began.
-var fullTexts = []string{noSpace, "max_temp_directory_size"}
-
 // isFull says whether an error comes from a full file system.
 func isFull(err error) bool {
 	var known *disk.FullError
-	return disk.IsFull(err) || errors.As(err, &known) ||
-		err != nil && slices.ContainsFunc(fullTexts, func(text string) bool { return strings.Contains(err.Error(), text) })
+	return disk.IsFull(err) || errors.As(err, &known) || err != nil && strings.Contains(err.Error(), noSpace)
 }
 
 // noRoom explains an error that comes from a full file system: the store's, as that holds the jobs' directories too, unless the error names another.

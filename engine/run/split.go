@@ -36,7 +36,7 @@ func (x *outputMeasure) split(ctx context.Context) (engine.Split, error) {
 		switch {
 		case err == nil:
 			split = *made
-		case ctx.Err() != nil || isLocal(err) || errors.Is(err, duckdb.ErrAbsent):
+		case unanswered(ctx, err) || duckdb.IsLimit(err): // with more memory it may well be split
 			return split, err
 		default:
 			split = engine.Split{Visible: x.content.Tree, Problem: oneLine(err), Broken: duckdb.Problems(err) != nil}

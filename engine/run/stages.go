@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -94,12 +95,13 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 		job.Statements = append(job.Statements, duckdb.Statement{Source: st, Output: t.Outputs[k]})
 	}
 	job.Params = s.params(p.node, p.i)
+	var names []string
 	for _, b := range p.bindings {
 		table, err := s.table(ctx, b)
 		if err != nil {
 			return err
 		}
-		job.Inputs = append(job.Inputs, table)
+		job.Inputs, names = append(job.Inputs, table), append(names, table.String())
 	}
 	box, err := s.boxes.Get()
 	if err != nil {
@@ -107,9 +109,12 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 	}
 	defer s.boxes.Put(box)
 	r.result.Isolation = exec.Isolation(t, box)
-	w := worker.Worker{Box: box, Read: s.filesOf(job.Inputs), Write: []string{p.dir}, Memory: t.Memory, Log: filepath.Join(p.dir, "log")}
+	w := worker.Worker{Box: box, Read: s.filesOf(job.Inputs), Write: []string{p.dir}, Memory: t.Memory, Names: names, Log: filepath.Join(p.dir, "log")}
 	defer w.Close()
 	result, err := w.Run(ctx, job)
+	if crash := (*worker.CrashError)(nil); errors.As(err, &crash) {
+		err = errors.Join(err, s.keepLog(context.WithoutCancel(ctx), p, w.Log, r))
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause

@@ -62,9 +62,12 @@ func (j *job) confined(ctx context.Context, sequential bool, writes []string) (*
 			}
 		}
 	}
-	err = s.exec(ctx, fmt.Sprintf("SET memory_limit='%dKiB'", j.memory()>>10), fmt.Sprintf("SET threads=%d", j.threads()))
+	err = s.exec(ctx, fmt.Sprintf("SET threads=%d", j.threads()))
 	if err == nil {
-		err = s.confine(ctx, j.spill, files)
+		err = s.limit(ctx, j.memory(), j.spill)
+	}
+	if err == nil {
+		err = s.confine(ctx, files)
 	}
 	if err != nil {
 		s.close()

@@ -72,10 +72,13 @@ func (j *job) sides(ctx context.Context, s *session, d *differ) error {
 			}
 		}
 	}
-	if err := s.exec(ctx, fmt.Sprintf("SET memory_limit='%dKiB'", j.memory()>>10), fmt.Sprintf("SET threads=%d", j.threads())); err != nil {
+	if err := s.exec(ctx, fmt.Sprintf("SET threads=%d", j.threads())); err != nil {
 		return err
 	}
-	if err := s.confine(ctx, j.spill, files); err != nil {
+	if err := s.limit(ctx, j.memory(), j.spill); err != nil {
+		return err
+	}
+	if err := s.confine(ctx, files); err != nil {
 		return err
 	}
 	for k, title := range []string{"A", "B"} {

@@ -46,6 +46,9 @@ func (s *session) failure(ctx context.Context, err error) error {
 			f = &parsed
 		}
 	}
+	if noScratch(f.Message) {
+		return s.scratchFailure()
+	}
 	f.Message = s.hidePaths(f.Message)
 	return f
 }
@@ -141,8 +144,8 @@ func (f *failure) hint(memory int64) string {
 		return "cast the arguments; there is " + strings.Join(lines, "; ")
 	}
 	switch {
-	case f.Kind == "Out of Memory":
-		return fmt.Sprintf("give the target more, as in memory = %q", fmt.Sprintf("%dGB", max(2*memory/(1<<30), 1)))
+	case f.Kind == "Out of Memory" || f.Kind == outOfScratch:
+		return MoreMemory(memory)
 	case strings.Contains(f.Message, "INT128") && strings.Contains(f.Message, "INT64"):
 		return "the sum of integers is a HUGEINT, which is written as BIGINT; write CAST(… AS DECIMAL(38,0)) where it can be larger"
 	case f.Candidates != "":

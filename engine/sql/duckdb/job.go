@@ -5,6 +5,8 @@ package duckdb
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/dpb-build/dpb/engine"
 )
@@ -115,6 +117,17 @@ func Problems(err error) []engine.Problem {
 		return []engine.Problem{placed.Problem}
 	}
 	return nil
+}
+
+// giveMore begins the hint of each error that comes from a limit.
+const giveMore = "give the target more, as in memory = "
+
+// MoreMemory is what to do about a job that needs more than its limit of memory.
+func MoreMemory(limit int64) string { return fmt.Sprintf("%s\"%dGB\"", giveMore, max(2*limit/(1<<30), 1)) }
+
+// IsLimit says whether a job met a limit that its target can raise: another attempt may succeed.
+func IsLimit(err error) bool {
+	return slices.ContainsFunc(Problems(err), func(p engine.Problem) bool { return strings.HasPrefix(p.Hint, giveMore) })
 }
 
 // String is what messages call the table.

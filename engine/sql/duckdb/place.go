@@ -51,8 +51,10 @@ func (w *writer) cutParquet(ctx context.Context, rows int64) error {
 		return err
 	}
 	defer s.close()
-	err = s.exec(ctx, "SET temp_directory="+quote(w.spill), fmt.Sprintf("SET memory_limit='%dKiB'", w.memory()>>10), fmt.Sprintf("SET threads=%d", w.threads()))
-	if err != nil {
+	if err := s.exec(ctx, fmt.Sprintf("SET threads=%d", w.threads())); err != nil {
+		return err
+	}
+	if err := s.limit(ctx, w.memory(), w.spill); err != nil {
 		return err
 	}
 	// A column of this name would hide the engine's own. Then rows are counted, which is the same on each run with one thread only.

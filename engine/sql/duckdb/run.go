@@ -170,10 +170,10 @@ func (j *job) prepare(ctx context.Context, s *session, st *engine.Statement, rep
 			}
 		}
 	}
-	if err := s.exec(ctx, fmt.Sprintf("SET memory_limit='%dKiB'", j.memory()>>10)); err != nil {
+	if err := s.limit(ctx, j.memory(), j.spill); err != nil {
 		return err
 	}
-	if err := s.confine(ctx, j.spill, files); err != nil {
+	if err := s.confine(ctx, files); err != nil {
 		return err
 	}
 	for _, t := range tables {

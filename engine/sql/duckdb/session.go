@@ -28,6 +28,9 @@ type session struct {
 	names map[string]string   // what messages call a file instead of its path
 	typed map[string][]string // calls that find the line of what is wrong in an input
 
+	scratch    int64 // how many bytes it may use as scratch
+	littleRoom bool  // the disk is what limits scratch
+
 	sequential bool // CSV is read from one end to the other: there is some that the engine can't read otherwise
 }
 
@@ -61,8 +64,8 @@ func (s *session) close() {
 
 // confine takes away the file system but for the files given and the folder that the engine spills to. A file may be both read and written: that it
 // is only read is for the gate to see to.
-func (s *session) confine(ctx context.Context, spill string, files []string) error {
-	return s.exec(ctx, "SET temp_directory="+quote(spill), "SET allowed_paths=["+quoteAll(files)+"]", "SET enable_external_access=false")
+func (s *session) confine(ctx context.Context, files []string) error {
+	return s.exec(ctx, "SET allowed_paths=["+quoteAll(files)+"]", "SET enable_external_access=false")
 }
 
 func (s *session) lock(ctx context.Context) error { return s.exec(ctx, "SET lock_configuration=true") }
