@@ -123,7 +123,9 @@ func Problems(err error) []engine.Problem {
 const giveMore = "give the target more, as in memory = "
 
 // MoreMemory is what to do about a job that needs more than its limit of memory.
-func MoreMemory(limit int64) string { return fmt.Sprintf("%s\"%dGB\"", giveMore, max(2*limit/(1<<30), 1)) }
+func MoreMemory(limit int64) string {
+	return fmt.Sprintf("%s\"%dGB\"", giveMore, max(2*limit/(1<<30), 1))
+}
 
 // IsLimit says whether a job met a limit that its target can raise: another attempt may succeed.
 func IsLimit(err error) bool {
