@@ -253,3 +253,27 @@ func TestReadOnlyStore(t *testing.T) {
 		})
 	}
 }
+
+// TestFullScratch: a disk with too little room for what SQL wants as scratch is this machine's trouble, and the job runs once there is room.
+func TestFullScratch(t *testing.T) {
+	if duckdb.Version() == "" {
+		t.Skip("without DuckDB")
+	}
+	if !mayMount(t) {
+		return
+	}
+	small := mountMemory(t, "40m")
+	write(t, small, map[string]string{"dpb.hcl": "", "pipeline.hcl": `target "x" {
+  sql     = "SELECT hash(range) AS h, repeat(md5(CAST(range AS VARCHAR)), 2) AS s FROM range(1000000) ORDER BY h LIMIT 1000000"
+  memory  = "64MB"
+  threads = 1
+  output "x" { path = "x.csv.gz" }
+}
+`})
+	first := fails(t, small, small)
+	if !strings.Contains(first, "it needed more scratch space than") {
+		t.Errorf("it does not say what for:\n%s", first)
+	}
+	resize(t, small, "900m")
+	goesOn(t, small, first)
+}

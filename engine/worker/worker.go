@@ -206,7 +206,7 @@ func launchPlain(p *process, args []string, files []*os.File) error {
 
 // beyond says that the process wanted more than it may have.
 func (w *Worker) beyond() string {
-	return fmt.Sprintf("it needed more memory than the %d MB that its process may have, as its memory is %d MB", w.hardLimit()>>20, w.memory()>>20)
+	return fmt.Sprintf("it needed more memory than the %d MB that its process may have, as its memory is %d MB", w.hardLimit()/1e6, w.memory()/1e6)
 }
 
 // tooLarge says of a failure at which limit it was, where the engine was refused memory while it held itself to less.

@@ -262,7 +262,7 @@ func TestMemory(t *testing.T) {
 		j := jobIn(dir, "SELECT len(repeat('x', 900000000) || repeat('y', 900000000)) AS n, range AS r FROM range(3)")
 		j.Memory = w.Memory
 		_, err := w.Run(t.Context(), j)
-		if want := fmt.Sprintf(`it needed more memory than the %d MB that its process may have, as its memory is 16 MB (give the target more, as in memory = "1GB")`, w.hardLimit()>>20); err == nil || err.Error() != want {
+		if want := fmt.Sprintf(`it needed more memory than the %d MB that its process may have, as its memory is 16 MB (give the target more, as in memory = "1GB")`, w.hardLimit()/1e6); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 		if !duckdb.IsLimit(err) {
