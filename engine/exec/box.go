@@ -12,9 +12,11 @@ import (
 // boxDir is where a job's directory lies in its sandbox.
 const boxDir = "/job"
 
-// mounts lists what an isolated job sees beside system directories: programs where they lie, code and inputs to read, and where it may write.
+// mounts lists what an isolated job sees beside system directories: its directory, in which it may write but for code, inputs, programs and its log; scratch; and programs
+// where they lie. What is shown inside of another folder comes after that.
 func (j *Job) mounts() []sandbox.Mount {
-	out := j.writable()
+	scratch := filepath.Join(j.Dir, tempDir)
+	out := []sandbox.Mount{{From: j.Dir, At: boxDir, Writable: true}, {From: scratch, At: "/tmp", Writable: true}, {From: scratch, At: "/var/tmp", Writable: true}}
 	for _, file := range j.Programs.shown {
 		out = append(out, sandbox.Mount{From: file, At: file})
 	}
@@ -23,19 +25,8 @@ func (j *Job) mounts() []sandbox.Mount {
 			out = append(out, sandbox.Mount{From: from, At: path.Join(boxDir, dir)})
 		}
 	}
+	out = append(out, sandbox.Mount{From: os.DevNull, At: path.Join(boxDir, logFile)}) // it has the log open, and can't put something else in its place
 	return append(out, j.large...)
-}
-
-// writable lists where an isolated job may write. What is shown in these places comes after them.
-func (j *Job) writable() (out []sandbox.Mount) {
-	scratch := filepath.Join(j.Dir, tempDir)
-	for _, m := range []sandbox.Mount{{From: filepath.Join(j.Dir, engine.JobOutputs), At: path.Join(boxDir, engine.JobOutputs)},
-		{From: filepath.Join(j.Dir, path.Dir(engine.JobMetrics)), At: path.Join(boxDir, path.Dir(engine.JobMetrics))},
-		{From: scratch, At: path.Join(boxDir, tempDir)}, {From: scratch, At: "/tmp"}, {From: scratch, At: "/var/tmp"}} {
-		m.Writable = true
-		out = append(out, m)
-	}
-	return out
 }
 
 func exists(name string) bool {

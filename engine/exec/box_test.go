@@ -1,7 +1,10 @@
+//go:build linux
+
 package exec
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +16,7 @@ import (
 	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/sandbox"
+	"golang.org/x/sys/unix"
 )
 
 // boxed is a job that is isolated, of a workspace with files of its own: a test is skipped where there is no isolation.
@@ -45,6 +49,11 @@ func workspace(t *testing.T) string {
 		}
 	}
 	return root
+}
+
+// pythonCalls is a script that makes a system call, and succeeds if that did.
+func pythonCalls(call int, arguments string) string {
+	return fmt.Sprintf(`python3 -c "import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(%d, %s) < 0)"`, call, arguments)
 }
 
 // TestEscapes: what a job tries to have and does not declare fails, and what it can write for it is named. ROOT is the workspace, HOST a file elsewhere that dpb could read.
@@ -105,6 +114,13 @@ func TestEscapes(t *testing.T) {
 		{"service of this machine", "bash -c 'exec 3<>/dev/tcp/127.0.0.1/PORT'", `it tried to reach another machine, or a service of this one`},
 		{"name of another machine", "getent hosts example.com || { echo Temporary failure in name resolution; exit 2; }", `it tried to reach another machine`},
 		{"module", `python3 -c 'import lib.util'`, `it tried to import lib, which it does not declare: add "lib/\*\*/\*.py" to code`},
+		{"another file for its log", "ln -sf HOST /job/log", `exit code 1`},
+		{"no file for its log", "rm -f /job/log", `exit code 1`},
+		{"its log moved away", "mv /job/log /job/tmp/log", `exit code 1`},
+		{"keys of its user", pythonCalls(unix.SYS_ADD_KEY, "b'user', b'x', b'y', 1, -4"), `exit code 1`},
+		{"keys of its session", pythonCalls(unix.SYS_KEYCTL, "0, -3, 0"), `exit code 1`},
+		{"rings of calls", pythonCalls(unix.SYS_IO_URING_SETUP, "1, ctypes.create_string_buffer(256)"), `exit code 1`},
+		{"host of a virtual machine", "python3 -c 'import socket; socket.socket(40, socket.SOCK_STREAM)'", `exit code 1`},
 		{"clock", "date -s 2017-01-01", `exit code 1`},
 		{"name of the machine", "hostname evil", `exit code 1`},
 		{"priority", "nice -n -5 true && renice -n -5 $$", `exit code \d+`},
@@ -154,10 +170,10 @@ func TestStoredBlobs(t *testing.T) {
 // TestIsolatedJobs do all that jobs do.
 func TestIsolatedJobs(t *testing.T) {
 	t.Parallel()
-	b := boxed(t, "cd ../../..; pwd; find . -type f | sort; cat ws/team/spam/c.py; echo x > /tmp/x; cat tmp/x; echo y > out/out.csv; echo '{}' > $(basename $(dirname $DPB_METRICS))/$(basename $DPB_METRICS)")
+	b := boxed(t, "cd ../../..; pwd; find . -type f | sort; cat ws/team/spam/c.py; echo x > /tmp/x; cat tmp/x; echo y > $TMPDIR/y; mkdir tmp/d; (cd tmp/d; echo z > $HOME/z); python3 -c \"import os; os.rename('tmp/y', 'out/out.csv')\"; echo '{}' > $(basename $(dirname $DPB_METRICS))/$(basename $DPB_METRICS)")
 	b.Code = []engine.CodeFile{{Path: "team/spam/c.py", Digest: b.digest("print(1)\n")}}
 	b.Inputs = []Input{{Name: "one", File: "one.csv", Parts: []Part{{Tree: b.tree("made.csv")}}}}
-	if got := b.log(); got != "/job\n./in/one/one.csv\n./ws/team/spam/c.py\nprint(1)\nx" {
+	if got := b.log(); got != "/job\n./in/one/one.csv\n./log\n./ws/team/spam/c.py\nprint(1)\nx" {
 		t.Errorf("the job says %s", got)
 	}
 	results, metrics, err := Collect(t.Context(), b.store, b.Job)

@@ -147,6 +147,7 @@ func TestCollect(t *testing.T) {
 		{"out.csv", "touch $DPB_OUTPUT_OUT; cd ../../../out; touch b; mkdir -p c/d; touch c/d/e", "error: the job wrote files that no output declares: b, c; declare an output for them, or write them to $TMPDIR"},
 		{"out.csv", "cd ../../../out; touch out.csv a b c d", "error: the job wrote files that no output declares: a, b, c and 1 more; declare an output for them, or write them to $TMPDIR"},
 		{"out.csv", "touch $DPB_OUTPUT_OUT $TMPDIR/y", "out: out.csv"},
+		{"out.csv", "touch $DPB_OUTPUT_OUT ../../../x", "error: the job wrote files that no output declares: ../x; declare an output for them, or write them to $TMPDIR"},
 		{"f/", "cd $DPB_OUTPUT_F; mkdir -p a/b empty; touch a/b/c d", "f: a/b/c d empty"},
 		{"f/", "true", "error: output f: the job wrote nothing into f"},
 		{"f/", "rmdir $DPB_OUTPUT_F", "error: output f: the job did not write f: its place is output.f, or $DPB_OUTPUT_F"},

@@ -67,8 +67,8 @@ type Part struct {
 	Tree      cache.Tree
 }
 
-// tempDir is a job's place for scratch, beside ws, in and out.
-const tempDir = "tmp"
+// tempDir is a job's place for scratch, and logFile what it says, beside ws, in and out.
+const tempDir, logFile = "tmp", "log"
 
 // Stage fills a job's directory with code and inputs, from the store.
 func Stage(ctx context.Context, store *disk.Store, j *Job) error {
@@ -308,7 +308,7 @@ func noLinks(root *os.Root, dir string) error {
 // undeclared fails if there is a file in the output directory that belongs to no output.
 func undeclared(j *Job) error {
 	root := filepath.Join(j.Dir, engine.JobOutputs)
-	var found []string
+	found := beside(j)
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || p == root {
 			return err
@@ -340,6 +340,21 @@ func undeclared(j *Job) error {
 		found = found[:3]
 	}
 	return fmt.Errorf("the job wrote files that no output declares: %s%s; declare an output for them, or write them to $TMPDIR", strings.Join(found, ", "), more)
+}
+
+// beside lists what a command put into its directory that has no place there.
+func beside(j *Job) (found []string) {
+	if j.Target.Kind != engine.Command {
+		return nil
+	}
+	known := []string{engine.JobWorkspace, engine.JobInputs, engine.JobOutputs, path.Dir(engine.JobMetrics), tempDir, toolsDir, binDir, logFile}
+	entries, _ := os.ReadDir(j.Dir)
+	for _, e := range entries {
+		if !slices.Contains(known, e.Name()) {
+			found = append(found, "../"+legible(e.Name()))
+		}
+	}
+	return found
 }
 
 // legible quotes a file's name unless it is plain: messages are recorded and printed, and a name may hold any bytes.

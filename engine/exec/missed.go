@@ -175,11 +175,32 @@ func (m *missing) readInside(rel string) {
 		if pkg == "" {
 			own = rel
 		}
-		stem, _, _ := strings.Cut(path.Base(own), ".")
+		if name, ok := m.declares(own); ok {
+			m.add(fmt.Sprintf("it tried to read %s, which is input %s: that lies at input.%s, or $DPB_INPUT_%s", legible(own), name, name, strings.ToUpper(name)))
+			return
+		}
+		if info, err := os.Stat(m.onMachine(path.Join("/", boxDir, engine.JobWorkspace, rel))); err == nil && info.IsDir() {
+			own += "/**"
+		}
+		stem, _, _ := strings.Cut(path.Base(strings.TrimSuffix(own, "/**")), ".")
 		m.add(fmt.Sprintf("it tried to read %s, which it does not declare: if that is code, add %q to code; if it is data, add it to inputs, as %s = %q", legible(own), own, word(stem), own))
 		return
 	}
 	m.add(fmt.Sprintf("it tried to read //%s, which it does not declare: let the package that it belongs to declare it as a source, and name that in inputs, or in code if it is code", name))
+}
+
+// declares finds the input that has a file of the package.
+func (m *missing) declares(own string) (input string, ok bool) {
+	for _, in := range m.job.Target.Inputs {
+		glob, err := in.Files.At(m.job.Partition, nil)
+		if err != nil || in.Files == nil {
+			continue
+		}
+		if matches, _ := path.Match(glob, own); matches || glob == own {
+			return in.Name, true
+		}
+	}
+	return "", false
 }
 
 var noWord = regexp.MustCompile(`[^a-z0-9_]+`)

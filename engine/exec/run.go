@@ -46,7 +46,7 @@ func (o Outcome) Err() error {
 
 // Run runs a staged job. Its error says that the job could not be run or was interrupted; how the job itself ended is in the outcome.
 func Run(ctx context.Context, j *Job) (Outcome, error) {
-	o := Outcome{Log: filepath.Join(j.Dir, "log")}
+	o := Outcome{Log: filepath.Join(j.Dir, logFile)}
 	log, err := os.OpenFile(o.Log, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return o, err
@@ -238,6 +238,9 @@ func command(j *Job) (*exec.Cmd, error) {
 func environment(j *Job, paths engine.Paths) ([]string, error) {
 	pkg := j.Target.Label.Pkg
 	tmp := engine.JobPath(pkg, tempDir)
+	if j.Box != nil {
+		tmp = "/tmp" // which is the same, wherever the job goes
+	}
 	env := []string{"PATH=" + j.Programs.searchPath(pkg), "HOME=" + tmp, "TMPDIR=" + tmp, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1"}
 	for _, name := range slices.Sorted(maps.Keys(paths)) {
@@ -269,6 +272,9 @@ const tailLines, tailBytes, lineBytes = 20, 16 << 10, 1000
 
 // readLog masks secrets in the log and takes its last lines.
 func (o *Outcome) readLog(j *Job, log *os.File) (err error) {
+	if err := log.Chmod(0o600); err != nil { // the job may have changed it
+		return err
+	}
 	if o.Log, err = j.tidyLog(log); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (s *installed) addReal(file string) {
 		return
 	}
 	prefix := filepath.Dir(filepath.Dir(file))
-	if filepath.Base(filepath.Dir(file)) != "bin" || s.exposes(prefix) {
+	if filepath.Base(filepath.Dir(file)) != "bin" || filepath.Dir(prefix) == "/" || s.exposes(prefix) { // not all of /tmp or /srv for what lies in /srv/bin
 		prefix = file
 	} else {
 		s.around = append(s.around, prefix)

@@ -21,6 +21,11 @@ import (
 func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string) (tools []engine.Tool, programs Programs, uncovered []string, err error) {
 	f := finder{start: filepath.Join(root, filepath.FromSlash(t.Label.Pkg)), pathEnv: pathEnv, stat: stat, programs: newPrograms()}
 	names := slices.Clone(t.Tools)
+	for _, name := range names {
+		if isCode(name) && !isFolder(name) {
+			return nil, Programs{}, nil, fmt.Errorf("tools %q: a file of the package belongs into code; tools has programs by name or absolute path, and folders, which end in /", name)
+		}
+	}
 	if first := t.Command[0]; len(first) == 1 && first[0].Literal != "" && !slices.Contains(names, first[0].Literal) {
 		names = append(names, first[0].Literal)
 	}
@@ -60,7 +65,10 @@ func (f *finder) findFolder(name string) error {
 	if !isFolder(name) {
 		return nil
 	}
-	dir := filepath.Join(f.start, name)
+	dir := name
+	if !filepath.IsAbs(name) {
+		dir = filepath.Join(f.start, name)
+	}
 	id, err := folderIdentity(dir, f.stat)
 	if err != nil {
 		return fmt.Errorf("tools %q: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -369,11 +370,26 @@ func (x *outputMeasure) writtenMetrics(ctx context.Context) (map[string]*float64
 		x.violated(engine.RuleMetric, "", fmt.Sprintf("what the job wrote to $DPB_METRICS is longer than %d bytes", maxMetrics))
 		return nil, nil
 	}
-	var values map[string]*float64
-	if err := json.Unmarshal(b, &values); err != nil {
+	var written map[string]json.RawMessage
+	if err := json.Unmarshal(b, &written); err != nil {
 		x.violated(engine.RuleMetric, "", fmt.Sprintf("what the job wrote to $DPB_METRICS is no JSON object of numbers: %s", err))
+		return nil, nil
 	}
-	return values, nil
+	return x.numbers(written), nil
+}
+
+// numbers leaves out what is neither a number nor null: a rule on it then has nothing to go by.
+func (x *outputMeasure) numbers(written map[string]json.RawMessage) map[string]*float64 {
+	values := map[string]*float64{}
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		var v *float64
+		if err := json.Unmarshal(written[name], &v); err != nil {
+			x.violated(engine.RuleMetric, "", fmt.Sprintf("what the job wrote to $DPB_METRICS for %q is no number: %.40s", name, written[name]))
+			continue
+		}
+		values[name] = v
+	}
+	return values
 }
 
 func (x *outputMeasure) writtenMetric(m *engine.Metric, written map[string]*float64) {

@@ -28,9 +28,6 @@ type Box struct {
 // serverName is the first argument that makes a program that links this package keep a sandbox, whatever else it does.
 const serverName = "dpb-sandbox"
 
-// selfPath is where this program lies for parts of it that run apart.
-const selfPath = "/dpb"
-
 // jobID is the user and group that programs run as: the same for whoever runs dpb.
 const jobID = 1000
 
@@ -118,12 +115,7 @@ func (b *Box) reply() (r reply, err error) {
 func (b *Box) Start(p Program, files ...*os.File) (*Process, error) {
 	p.Mounts = slices.Clone(p.Mounts)
 	if p.Path == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		p.Path = selfPath
-		p.Mounts = append(p.Mounts, Mount{From: self, At: selfPath})
+		p.Path = "/proc/self/exe" // which is the keeper's, and so this program, also if another one has taken its place on disk
 	}
 	for i := range p.Mounts {
 		real, err := filepath.EvalSymlinks(p.Mounts[i].From)
@@ -204,5 +196,6 @@ func unavailable(err error) error {
 	case errors.Is(err, unix.ENOSYS):
 		reason += "; Linux 5.12 or newer is needed"
 	}
-	return &UnavailableError{reason}
+	lasting := number == unix.EPERM || number == unix.EINVAL || number == unix.ENOSYS || number == unix.ENOSPC || strings.HasSuffix(err.Error(), ": "+unix.EPERM.Error())
+	return &UnavailableError{reason, lasting}
 }

@@ -12,7 +12,7 @@ type Box struct{}
 
 // New returns an *UnavailableError.
 func New(Root) (*Box, error) {
-	return nil, &UnavailableError{"only Linux has the namespaces that it takes"}
+	return nil, &UnavailableError{"only Linux has the namespaces that it takes", true}
 }
 
 // Start is never called.

@@ -44,7 +44,7 @@ func (p *Pool) Get() (*Box, error) {
 		return nil, p.lacking()
 	}
 	b, err := New(p.Root)
-	if none := (*UnavailableError)(nil); errors.As(err, &none) {
+	if none := (*UnavailableError)(nil); errors.As(err, &none) && none.lasting { // others are trouble of the moment, after which jobs are isolated again
 		p.reason = none.Reason
 		return nil, p.lacking()
 	}
@@ -54,7 +54,7 @@ func (p *Pool) Get() (*Box, error) {
 // lacking is an error only where programs must be isolated.
 func (p *Pool) lacking() error {
 	if p.Mode == Require {
-		return fmt.Errorf("this job can't be isolated, as --sandbox=require asks: %w", &UnavailableError{p.reason})
+		return fmt.Errorf("this job can't be isolated, as --sandbox=require asks: %w", &UnavailableError{Reason: p.reason})
 	}
 	return nil
 }

@@ -13,7 +13,10 @@ import (
 )
 
 // UnavailableError says why programs can't be isolated here, and what would let them be.
-type UnavailableError struct{ Reason string }
+type UnavailableError struct {
+	Reason  string
+	lasting bool // the next try would end likewise
+}
 
 func (e *UnavailableError) Error() string { return e.Reason }
 
@@ -118,7 +121,11 @@ func Home() string {
 	if err != nil || home == "/" {
 		return ""
 	}
-	return realPath(home)
+	home = realPath(home)
+	if home == realPath("/bin") || home == realPath("/sbin") || slices.Contains(systemDirs, home) { // accounts of services have such homes, which are nobody's
+		return ""
+	}
+	return home
 }
 
 // realPath is a path without links, as far as it is there.

@@ -72,7 +72,7 @@ func TestSame(t *testing.T) {
 		"hostname":       "dpb",
 		"umask":          "0022",
 		"cat /etc/hosts": "127.0.0.1 localhost\n::1 localhost",
-		"grep -E 'CapEff|NoNewPrivs' /proc/self/status | tr '\\n\\t' '  '": "CapEff: 0000000000000000 NoNewPrivs: 1",
+		"grep -E 'CapInh|CapPrm|CapEff|CapAmb|NoNewPrivs' /proc/self/status | tr '\\n\\t' '  '": "CapInh: 0000000000000000 CapPrm: 0000000000000000 CapEff: 0000000000000000 CapAmb: 0000000000000000 NoNewPrivs: 1",
 		"ls /": "bin\ndev\netc\nlib\nlib64\nopt\nproc\nsbin\nusr",
 		"ls -d /etc/ssl/* /etc/pki/* /etc/pki/tls/* 2>/dev/null | grep -vE '/(certs|cert.pem|openssl.cnf|ca-trust|java|tls|[*])$'; true": "",
 		"ls /dev": "fd\nfull\nnull\nrandom\nshm\nstderr\nstdin\nstdout\nurandom\nzero",

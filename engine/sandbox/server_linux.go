@@ -172,6 +172,9 @@ func (s *server) enter(j job) (int, error) {
 	if err := dropRights(); err != nil {
 		return 0, failure("prctl", "", err)
 	}
+	if err := filterCalls(); err != nil {
+		return 0, failure("seccomp", "", err)
+	}
 	fds := make([]uintptr, len(j.files))
 	for i, f := range j.files {
 		fds[i] = f.Fd()
@@ -186,6 +189,10 @@ func (s *server) enter(j job) (int, error) {
 // dropRights makes what the thread starts keep no capability, also if it runs a program with the set-user-ID bit.
 func dropRights() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	none := [2]unix.CapUserData{}
+	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 		return err
 	}
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -192,6 +192,7 @@ func launchPlain(p *process, args []string, files []*os.File) error {
 	cmd := exec.Command(self)
 	cmd.Args, cmd.Env, cmd.Dir = args, environment, "/"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = files[0], files[1], files[2], files[3:]
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for dpb, which ends it
 	if err := cmd.Start(); err != nil {
 		return err
 	}
