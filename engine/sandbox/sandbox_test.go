@@ -94,6 +94,16 @@ func TestSame(t *testing.T) {
 	}
 }
 
+// TestBytes: arguments and environment arrive as they are, also where they are no text.
+func TestBytes(t *testing.T) {
+	t.Parallel()
+	p := shell(`printf %s "$1" "$X" | od -An -tx1`)
+	p.Args, p.Env = append(p.Args, "sh", "a\xff"), append(p.Env, "X=\xfe\x80b")
+	if out, _ := run(t, box(t), p); out != "61 ff fe 80 62" {
+		t.Errorf("it was given %s", out)
+	}
+}
+
 // TestNothingPasses: one program leaves nothing for the next in the same box.
 func TestNothingPasses(t *testing.T) {
 	t.Parallel()

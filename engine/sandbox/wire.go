@@ -3,8 +3,9 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire carries messages between dpb and the process that keeps a sandbox: each a length of four bytes, with which files travel, and JSON.
-type wire struct{ *net.UnixConn }
+// wire carries messages between dpb and the process that keeps a sandbox: each a length of four bytes, with which files travel, and a piece of a stream of gob.
+type wire struct {
+	*net.UnixConn
+	*stream
+}
+
+// stream turns messages into bytes and back. Its types are told once.
+type stream struct {
+	out, in bytes.Buffer
+	encode  *gob.Encoder
+	decode  *gob.Decoder
+}
 
 const maxMessage, maxFiles = 64 << 20, 16
 
@@ -29,14 +40,17 @@ func newWire(f *os.File) (wire, error) {
 	if !ok {
 		return wire{}, errors.New("no unix socket")
 	}
-	return wire{u}, nil
+	s := &stream{}
+	s.encode, s.decode = gob.NewEncoder(&s.out), gob.NewDecoder(&s.in)
+	return wire{u, s}, nil
 }
 
 func (w wire) send(v any, files ...*os.File) error {
-	body, err := json.Marshal(v)
-	if err != nil {
+	w.out.Reset()
+	if err := w.encode.Encode(v); err != nil {
 		return err
 	}
+	body := w.out.Bytes()
 	var oob []byte
 	if len(files) > 0 {
 		fds := make([]int, len(files))
@@ -48,7 +62,7 @@ func (w wire) send(v any, files ...*os.File) error {
 	if _, _, err := w.WriteMsgUnix(binary.LittleEndian.AppendUint32(nil, uint32(len(body))), oob, nil); err != nil {
 		return err
 	}
-	_, err = w.Write(body)
+	_, err := w.Write(body)
 	return err
 }
 
@@ -74,11 +88,11 @@ func (w wire) receive(v any) ([]*os.File, error) {
 	if size > maxMessage {
 		return files, fmt.Errorf("a message of %d bytes", size)
 	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(w, body); err != nil {
+	w.in.Reset()
+	if _, err := io.CopyN(&w.in, w, int64(size)); err != nil {
 		return files, err
 	}
-	return files, json.Unmarshal(body, v)
+	return files, w.decode.Decode(v)
 }
 
 func received(oob []byte) (files []*os.File, err error) {
@@ -101,15 +115,15 @@ func received(oob []byte) (files []*os.File, err error) {
 
 // request is what dpb asks for: a program to run, or a signal for the one that runs.
 type request struct {
-	Program *Program     `json:",omitempty"`
-	Signal  *unix.Signal `json:",omitempty"`
+	Program *Program
+	Signal  *unix.Signal
 }
 
 // reply says that something was done, or why not.
 type reply struct {
-	Ready   bool   `json:",omitempty"`
-	Started bool   `json:",omitempty"`
-	Ended   *Exit  `json:",omitempty"`
-	Error   string `json:",omitempty"`
-	Errno   int    `json:",omitempty"` // of a program that could not be started
+	Ready   bool
+	Started bool
+	Ended   *Exit
+	Error   string
+	Errno   int // of a program that could not be started
 }
