@@ -214,8 +214,8 @@ func layOutDevices() error {
 	return failed("mount_setattr", dev, unix.MountSetattr(unix.AT_FDCWD, dev, 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}))
 }
 
-// makeRoot makes a root for one program and moves the current thread into it. Nothing of the machine is left to be reached from there but what is shown.
-func (s *server) makeRoot(p Program) error {
+// makeRoot makes a root for one program, with what all see.
+func (s *server) makeRoot() error {
 	if err := mount("tmpfs", rootDir, "tmpfs", noSuid, "mode=755,size=16m"); err != nil {
 		return err
 	}
@@ -231,9 +231,11 @@ func (s *server) makeRoot(p Program) error {
 	if err := mount("tmpfs", rootDir+"/dev/shm", "tmpfs", noSuid, "mode=1777"); err != nil {
 		return err
 	}
-	if err := s.hide(); err != nil {
-		return err
-	}
+	return s.hide()
+}
+
+// enterRoot shows in a root what one program is given, and moves the current thread into it. Nothing of the machine is left to be reached from there but what is shown.
+func (s *server) enterRoot(p Program) error {
 	for _, m := range s.mountsOf(p) {
 		if err := s.show(m); err != nil {
 			return err

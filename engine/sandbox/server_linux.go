@@ -39,6 +39,7 @@ type server struct {
 	seen   []string // directories of the machine that all programs see where they are
 	hidden []string // folders in these that they don't see
 	jobs   chan job
+	next   *place // for a program without the network
 }
 
 type job struct {
@@ -136,37 +137,68 @@ func reap(pid int) (end Exit, err error) {
 	}
 }
 
-// start makes a program's namespaces and starts it there.
-func (s *server) start(j job) (pid int, err error) {
-	type started struct {
-		pid int
-		err error
-	}
-	c := make(chan started)
+// place is a thread with namespaces of its own, in which one program is to be started.
+type place struct {
+	jobs    chan job
+	started chan started
+}
+
+type started struct {
+	pid int
+	err error
+}
+
+// newPlace makes a place beside other work.
+func (s *server) newPlace(network bool) *place {
+	p := &place{make(chan job), make(chan started)}
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine, and with it all that is changed of it here
-		pid, err := s.enter(j)
-		c <- started{pid, err}
+		err := s.leave(network)
+		j, r := <-p.jobs, started{err: err}
+		if err == nil {
+			r.pid, r.err = s.enter(j)
+		}
+		p.started <- r
 	}()
-	r := <-c
+	return p
+}
+
+// start starts a program at the next place, and has the one after that made while it runs.
+func (s *server) start(j job) (int, error) {
+	p := s.next
+	if j.Network || p == nil {
+		p = s.newPlace(j.Network)
+	} else {
+		s.next = nil
+	}
+	p.jobs <- j
+	r := <-p.started
+	if s.next == nil {
+		s.next = s.newPlace(false)
+	}
 	return r.pid, r.err
 }
 
-// enter gives the current thread namespaces of its own, takes its rights away, and starts a program that inherits both.
-func (s *server) enter(j job) (int, error) {
+// leave gives the current thread namespaces of its own, with what all programs see.
+func (s *server) leave(network bool) error {
 	flags := unix.CLONE_FS | unix.CLONE_NEWNS | unix.CLONE_NEWIPC
-	if !j.Network {
+	if !network {
 		flags |= unix.CLONE_NEWNET
 	}
 	if err := unix.Unshare(flags); err != nil {
-		return 0, failure("unshare", "", err)
+		return failure("unshare", "", err)
 	}
-	if !j.Network {
+	if !network {
 		if err := loopbackUp(); err != nil {
-			return 0, failure("loopback", "lo", err)
+			return failure("loopback", "lo", err)
 		}
 	}
-	if err := s.makeRoot(j.Program); err != nil {
+	return s.makeRoot()
+}
+
+// enter moves the current thread into a root with what one program is shown, takes its rights away, and starts the program, which inherits all of it.
+func (s *server) enter(j job) (int, error) {
+	if err := s.enterRoot(j.Program); err != nil {
 		return 0, err
 	}
 	if err := dropRights(); err != nil {
