@@ -68,6 +68,9 @@ func Open(dir string) (*Ledger, error) { return OpenWaiting(dir, LockTimeout) }
 // OpenWaiting is Open for a process that waits for others that long.
 func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 	file := filepath.Join(dir, fileName)
+	if err := mayWrite(file); err != nil {
+		return nil, err
+	}
 	before, err := look(file)
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
@@ -85,6 +88,20 @@ func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
 	return l, nil
+}
+
+// mayWrite says, before SQLite touches anything, that the files belong to somebody else: what it leaves beside them would keep their owner out.
+func mayWrite(file string) error {
+	for _, name := range []string{file, file + "-wal", file + "-shm"} {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		switch {
+		case err == nil:
+			f.Close()
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("ledger %s can't be written: it belongs to another user; those who share a store build as one user, or each has a store of its own", name)
+		}
+	}
+	return nil
 }
 
 // OpenReadOnly opens a ledger that nothing is written to; its error is or wraps ErrNone if there is none.
