@@ -37,6 +37,7 @@ type app struct {
 	sandbox  string
 	json     bool
 	lockWait time.Duration // --lock-timeout
+	existing bool          // the command is about a store that is there
 
 	root    string
 	now     time.Time
@@ -261,6 +262,10 @@ func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error)
 	mode, err := a.sandboxMode()
 	if err != nil {
 		return err
+	}
+	store := run.StoreDir(a.root, g.Workspace.StorePath)
+	if _, err := disk.OpenExisting(store); a.existing && errors.Is(err, disk.ErrNoStore) {
+		return usagef("there is no store at %s", shortPath(store))
 	}
 	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
 		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode})

@@ -23,6 +23,7 @@ and a store that is read-only will do.` + exitsMeaning(map[int]string{exitOK: "a
 		Example: "  dpb fsck --dry-run\n  dpb fsck --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			a.existing = true
 			return a.withSession(dryRun, func(s *run.Session) error {
 				report, err := s.Fsck(c.Context(), func() { fmt.Fprintln(a.stderr, "waiting for another dpb gc or dpb fsck on this store") })
 				if err != nil {

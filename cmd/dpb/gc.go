@@ -27,6 +27,7 @@ there any more counts for unseen_days, or until --unregister.` + exits(exitOK, e
 			for k, name := range opts.Unregister {
 				opts.Unregister[k] = a.argPath(name)
 			}
+			a.existing = true
 			return a.withSession(true, func(s *run.Session) error {
 				all, err := a.selectPatterns(s.Graph, nil, nil)
 				if err != nil {
