@@ -59,8 +59,8 @@ func Open(dir string) (*Store, error) {
 	if err != nil && !errors.Is(err, ErrNoStore) {
 		return nil, err
 	}
-	if err == nil && writable(dir) != nil {
-		return nil, fmt.Errorf("store %s can't be written: %w; status, why, show, log and diff read it, and build -n says what there is to do", dir, writable(dir))
+	if err == nil && Writable(dir) != nil {
+		return nil, fmt.Errorf("store %s can't be written: %w; status, why, show, log and diff read it, and build -n says what there is to do", dir, Writable(dir))
 	}
 	for _, d := range []string{"blobs", "trees", "jobs", "checkouts", "damaged"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o777); err != nil {

@@ -81,5 +81,5 @@ func device(path string) uint64 {
 	return 0
 }
 
-// writable says why this process may not make files in a directory; nil if it may.
-func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
+// Writable says why this process may not write a file, or make files in a directory; nil if it may. It opens nothing.
+func Writable(dir string) error { return unix.Access(dir, unix.W_OK) }

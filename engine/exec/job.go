@@ -347,10 +347,10 @@ func beside(j *Job) (found []string) {
 	if j.Target.Kind != engine.Command {
 		return nil
 	}
-	known := []string{engine.JobWorkspace, engine.JobInputs, engine.JobOutputs, path.Dir(engine.JobMetrics), tempDir, toolsDir, binDir, logFile}
+	known := []string{engine.JobWorkspace, engine.JobInputs, engine.JobOutputs, path.Dir(engine.JobMetrics), tempDir, toolsDir, binDir}
 	entries, _ := os.ReadDir(j.Dir)
 	for _, e := range entries {
-		if !slices.Contains(known, e.Name()) {
+		if !slices.Contains(known, e.Name()) && !strings.HasPrefix(e.Name(), logFile) { // of which there may be a masked copy
 			found = append(found, "../"+legible(e.Name()))
 		}
 	}

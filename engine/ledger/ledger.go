@@ -93,11 +93,7 @@ func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 // mayWrite says, before SQLite touches anything, that the files belong to somebody else: what it leaves beside them would keep their owner out.
 func mayWrite(file string) error {
 	for _, name := range []string{file, file + "-wal", file + "-shm"} {
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		switch {
-		case err == nil:
-			f.Close()
-		case errors.Is(err, fs.ErrPermission):
+		if err := disk.Writable(name); errors.Is(err, fs.ErrPermission) { // not opened: to close it would take the locks of this process
 			return fmt.Errorf("ledger %s can't be written: it belongs to another user; those who share a store build as one user, or each has a store of its own", name)
 		}
 	}
