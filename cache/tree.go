@@ -27,6 +27,9 @@ var kindNames = [...]string{File: "file", Exec: "exec", Link: "link", Dir: "dir"
 
 func (k Kind) String() string { return kindNames[k] }
 
+// IsFile says whether an entry of the kind has bytes.
+func (k Kind) IsFile() bool { return k == File || k == Exec }
+
 // Entry is one name in a tree.
 type Entry struct {
 	Path   string // slash-separated, relative, clean, valid UTF-8 without control characters
@@ -61,7 +64,7 @@ func (t Tree) Size() (n int64) {
 // Files counts the regular files.
 func (t Tree) Files() (n int64) {
 	for _, e := range t.Entries {
-		if e.Kind == File || e.Kind == Exec {
+		if e.Kind.IsFile() {
 			n++
 		}
 	}
@@ -129,7 +132,7 @@ func decodeEntry(line string) (Entry, error) {
 	bad := fmt.Errorf("tree: bad line %q", line)
 	kind := Kind(slices.Index(kindNames[:], f[0]))
 	switch {
-	case (kind == File || kind == Exec) && len(f) == 4:
+	case kind.IsFile() && len(f) == 4:
 		d, err := ParseDigest(f[1])
 		if err != nil {
 			return Entry{}, err
@@ -174,7 +177,7 @@ func (e Entry) validate() error {
 	if err := CheckName(e.Path); err != nil {
 		return err
 	}
-	file := e.Kind == File || e.Kind == Exec
+	file := e.Kind.IsFile()
 	switch {
 	case e.Kind < File || e.Kind > Dir:
 		return fmt.Errorf("tree: %q has no valid kind", e.Path)

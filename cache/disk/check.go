@@ -118,7 +118,7 @@ func (c *Check) lose(path string, d cache.Digest, what string) {
 }
 
 func (c *Check) tree(path string, want [32]byte) error {
-	b, err := os.ReadFile(path)
+	t, err := readTreeFile(path, want)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -127,13 +127,6 @@ func (c *Check) tree(path string, want [32]byte) error {
 		c.tell(Fault{What: fmt.Sprintf("%s can't be read: %v", path, err)})
 		return nil
 	}
-	var t cache.Tree
-	if err == nil {
-		t, err = cache.DecodeTree(b)
-	}
-	if err == nil && t.Digest() != want {
-		err = errors.New("its content is not what its name says")
-	}
 	if err != nil {
 		c.setAside(path, fmt.Sprintf("%s is damaged: %v", path, err), "trees-"+filepath.Base(path))
 		return nil
@@ -141,11 +134,24 @@ func (c *Check) tree(path string, want [32]byte) error {
 	return c.entries(path, t)
 }
 
+// readTreeFile reads a tree and compares it with its name.
+func readTreeFile(path string, want cache.TreeDigest) (cache.Tree, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return cache.Tree{}, err
+	}
+	t, err := cache.DecodeTree(b)
+	if err == nil && t.Digest() != want {
+		err = errors.New("its content is not what its name says")
+	}
+	return t, err
+}
+
 // entries looks whether a tree's blobs are there.
 func (c *Check) entries(path string, t cache.Tree) error {
 	missing := false
 	for _, e := range t.Entries {
-		if e.Kind != cache.File && e.Kind != cache.Exec {
+		if !e.Kind.IsFile() {
 			continue
 		}
 		info, err := os.Stat(c.Store.path("blobs", e.Digest.String()))
@@ -167,16 +173,13 @@ func (c *Check) entries(path string, t cache.Tree) error {
 
 // Look says, after Run and without changing anything, whether a tree lost a blob that was found damaged, and whether it is there with all its bytes.
 func (c *Check) Look(d cache.TreeDigest) (lost, there bool) {
-	b, err := os.ReadFile(c.Store.path("trees", d.String()))
+	t, err := readTreeFile(c.Store.path("trees", d.String()), d)
 	if err != nil {
 		return false, false
 	}
-	t, err := cache.DecodeTree(b)
-	if there = err == nil && t.Digest() == d; !there {
-		return false, false
-	}
+	there = true
 	for _, e := range t.Entries {
-		if e.Kind != cache.File && e.Kind != cache.Exec {
+		if !e.Kind.IsFile() {
 			continue
 		}
 		info, err := os.Stat(c.Store.path("blobs", e.Digest.String()))

@@ -120,7 +120,7 @@ func (c *Collection) keepBlobs(d cache.TreeDigest) error {
 		return nil
 	}
 	for _, e := range t.Entries {
-		if e.Kind == cache.File || e.Kind == cache.Exec {
+		if e.Kind.IsFile() {
 			c.keepOne(e.Digest)
 		}
 	}

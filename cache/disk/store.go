@@ -310,7 +310,7 @@ func (s *Store) Present(ctx context.Context, d cache.TreeDigest) bool {
 		return false
 	}
 	for _, e := range t.Entries {
-		if e.Kind != cache.File && e.Kind != cache.Exec {
+		if !e.Kind.IsFile() {
 			continue
 		}
 		if size, err := s.Stat(ctx, e.Digest); err != nil || size != e.Size {

@@ -163,7 +163,8 @@ func (j *Job) sees(file string) bool {
 
 // readInside tells of a path of the workspace.
 func (m *missing) readInside(rel string) {
-	if !exists(filepath.Join(m.job.Root, filepath.FromSlash(rel))) || slices.ContainsFunc(m.job.Code, func(c engine.CodeFile) bool { return c.Path == rel }) {
+	info, err := os.Lstat(filepath.Join(m.job.Root, filepath.FromSlash(rel)))
+	if err != nil || slices.ContainsFunc(m.job.Code, func(c engine.CodeFile) bool { return c.Path == rel }) {
 		return
 	}
 	name, pkg := legible(rel), m.job.Target.Label.Pkg
@@ -179,10 +180,10 @@ func (m *missing) readInside(rel string) {
 			m.add(fmt.Sprintf("it tried to read %s, which is input %s: that lies at input.%s, or $DPB_INPUT_%s", legible(own), name, name, strings.ToUpper(name)))
 			return
 		}
-		if info, err := os.Stat(m.onMachine(path.Join("/", boxDir, engine.JobWorkspace, rel))); err == nil && info.IsDir() {
+		stem, _, _ := strings.Cut(path.Base(own), ".")
+		if info.IsDir() {
 			own += "/**"
 		}
-		stem, _, _ := strings.Cut(path.Base(strings.TrimSuffix(own, "/**")), ".")
 		m.add(fmt.Sprintf("it tried to read %s, which it does not declare: if that is code, add %q to code; if it is data, add it to inputs, as %s = %q", legible(own), own, word(stem), own))
 		return
 	}

@@ -19,17 +19,6 @@ import (
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
-// Options of a build.
-type Options struct {
-	Jobs      int  // how many run at once; 0: one a core
-	KeepGoing bool // after a failure, go on with what does not depend on it
-	Events    Events
-	// Kill, when it is done, ends running jobs at once instead of politely.
-	Kill context.Context
-
-	preview bool // make results and versions, and move nothing that people see
-}
-
 // build is one run of the scheduler. Only the goroutine that called Build touches it; workers and the recorder talk to it over channels.
 //
 // It usually takes one pass over the graph. Where a job finds that bytes of its inputs are gone, the jobs that made them are owed: what runs comes to its
@@ -103,12 +92,7 @@ func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Opt
 }
 
 func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Options) (*build, Summary, error) {
-	if opts.Jobs <= 0 {
-		opts.Jobs = runtime.GOMAXPROCS(0)
-	}
-	if opts.Kill == nil {
-		opts.Kill = context.Background()
-	}
+	opts.setDefaults()
 	s.stat.Context = ctx
 	start := time.Now()
 	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
@@ -143,10 +127,7 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 	b.known, b.waiters = map[graph.ActionID]*engine.Result{}, map[graph.ActionID][]func(){}
 	b.results, b.measured = make(chan jobResult, b.opts.Jobs), make(chan *trial, b.opts.Jobs)
 	b.barred, b.told, b.deadline, b.locks = map[graph.ActionID]bool{}, map[graph.ActionID]bool{}, map[graph.ActionID]time.Time{}, make(chan lockNews)
-	for slot := range b.opts.Jobs {
-		b.slots = append(b.slots, slot)
-	}
-	slices.Reverse(b.slots)
+	b.slots = freeSlots(b.opts.Jobs)
 	b.counts.Ran, b.counts.Same = len(b.ran), b.same
 	b.counts.Judged = len(b.rejudged)
 	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx), b.opts.preview)

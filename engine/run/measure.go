@@ -265,7 +265,7 @@ func (x *outputMeasure) cannotRead() {
 // tableFiles lists the files of a tree in their order, each checked.
 func (s *Session) tableFiles(ctx context.Context, t cache.Tree) (out []fingerprint.File, err error) {
 	for _, e := range t.Entries {
-		if e.Kind != cache.File && e.Kind != cache.Exec {
+		if !e.Kind.IsFile() {
 			continue
 		}
 		if err := s.Store.Verify(ctx, e.Digest); err != nil {

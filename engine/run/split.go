@@ -77,7 +77,7 @@ func (x *outputMeasure) makeSplit(ctx context.Context) (*engine.Split, error) {
 		return nil, err
 	}
 	for k, e := range sp.tree.Entries {
-		if e.Kind == cache.File || e.Kind == cache.Exec {
+		if e.Kind.IsFile() {
 			sp.entries = append(sp.entries, k)
 		}
 	}

@@ -81,12 +81,7 @@ type reran struct {
 
 // Verify runs the jobs of the selected actions again that are fresh, or held, and compares what they give with what is recorded. It goes on after whatever differs or fails.
 func (s *Session) Verify(ctx context.Context, selected []graph.Selected, opts Options) ([]Verification, error) {
-	if opts.Jobs <= 0 {
-		opts.Jobs = runtime.GOMAXPROCS(0)
-	}
-	if opts.Kill == nil {
-		opts.Kill = context.Background()
-	}
+	opts.setDefaults()
 	v := &verifier{s: s, opts: opts, ended: make(chan reran, opts.Jobs), waits: make(chan Job), finished: map[graph.ActionID]func(){}}
 	var err error
 	if v.decider, _, err = s.StatusOfAll(ctx, selected); err != nil {
@@ -166,10 +161,7 @@ func (v *verifier) checkSQL(ctx context.Context) error {
 }
 
 func (v *verifier) loop(ctx context.Context) {
-	for slot := range v.opts.Jobs {
-		v.slots = append(v.slots, slot)
-	}
-	slices.Reverse(v.slots)
+	v.slots = freeSlots(v.opts.Jobs)
 	v.recorder = v.s.startRecorder(context.WithoutCancel(ctx), true)
 	worker := v.decider.Worker()
 	for next, busy := 0, 0; busy > 0 || next < len(v.reruns) && ctx.Err() == nil; {

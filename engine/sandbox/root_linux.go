@@ -85,11 +85,7 @@ func (s *server) layOutSystem() error {
 		case err != nil:
 			return err
 		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(machineDir + dir)
-			if err != nil {
-				return err
-			}
-			if err := os.Symlink(target, baseDir+dir); err != nil {
+			if err := copyLink(machineDir+dir, baseDir+dir); err != nil {
 				return err
 			}
 			continue
@@ -164,11 +160,7 @@ func showSetting(from, to string) error {
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, to)
+		return copyLink(from, to)
 	case info.IsDir():
 		if err := makeDirs(to); err != nil {
 			return err
@@ -259,11 +251,7 @@ func (s *server) enterRoot(p Program) error {
 func showBase(e fs.DirEntry) error {
 	from, to := filepath.Join(baseDir, e.Name()), filepath.Join(rootDir, e.Name())
 	if e.Type()&fs.ModeSymlink != 0 {
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		return os.Symlink(target, to)
+		return copyLink(from, to)
 	}
 	if err := os.Mkdir(to, 0o755); err != nil {
 		return err
@@ -353,6 +341,15 @@ func failed(call, path string, err error) error {
 		return nil
 	}
 	return failure(call, path, err)
+}
+
+// copyLink makes a link that leads to the same path as another one.
+func copyLink(from, to string) error {
+	target, err := os.Readlink(from)
+	if err != nil {
+		return err
+	}
+	return os.Symlink(target, to)
 }
 
 func makeDirs(dirs ...string) error {

@@ -106,7 +106,6 @@ func received(oob []byte) (files []*os.File, err error) {
 			return files, err
 		}
 		for _, fd := range fds {
-			unix.CloseOnExec(fd)
 			files = append(files, os.NewFile(uintptr(fd), "given"))
 		}
 	}
