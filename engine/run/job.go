@@ -129,8 +129,8 @@ func (s *Session) madeElsewhere(p *prepared) (*engine.Result, bool) {
 func (s *Session) runJob(ctx, kill context.Context, p *prepared, r *jobResult) {
 	started := time.Now()
 	t := p.node.Target
-	r.run = engine.Run{Key: p.key, Label: t.Label, Partition: p.node.Set.Text(p.i), Started: started}
-	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: started, Observed: s.Now}
+	r.run = engine.Run{Key: p.key, Label: t.Label, Partition: p.node.Set.Text(p.i), Started: s.Time()}
+	r.result = engine.Result{Key: p.key, Parts: p.parts, Started: r.run.Started, Observed: s.Now}
 	r.err = s.noRoom(s.stageAndRun(ctx, kill, p, r))
 	r.run.Wall = time.Since(started)
 	r.result.Wall, r.run.Outputs, r.run.Metrics = r.run.Wall, r.result.Outputs, r.result.Metrics

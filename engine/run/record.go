@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/fault"
@@ -272,7 +271,7 @@ func (b *build) made(n *graph.Node, r jobResult) *record {
 
 // setVersion has a record hold a version that may be new, which is at hand until it is written.
 func (s *Session) setVersion(rec *record, v *engine.Version) {
-	v.Created = time.Now()
+	v.Created = s.Time()
 	s.pin(v.Outputs)
 	rec.version, rec.unwritten = v, append(rec.unwritten, versionKey(v.ID))
 	s.unwritten.add(versionKey(v.ID), *v)

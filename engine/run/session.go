@@ -24,7 +24,7 @@ import (
 type Config struct {
 	Root      string // of the workspace, absolute
 	Graph     *graph.Graph
-	Now       time.Time
+	Now       time.Time // that the command goes by, see Session.Time
 	ReadOnly  bool
 	Version   string // dpb's own
 	SecretEnv func(name string) (string, bool)
@@ -43,6 +43,7 @@ type Session struct {
 	Ledger      *ledger.Ledger // nil if there is none yet and the session only reads
 	View        *publish.View
 
+	opened   time.Time
 	boxes    *sandbox.Pool
 	counters counters
 	files    *source.Files
@@ -88,7 +89,7 @@ func EnvironmentOf(root string) (string, error) {
 
 // Open opens the store of a workspace. A session that only reads works without a store, and then knows of no result.
 func Open(c Config) (*Session, error) {
-	s := &Session{Config: c, current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}, declarations: map[cache.SectionDigest]*engine.Target{}}
+	s := &Session{Config: c, opened: time.Now(), current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}, declarations: map[cache.SectionDigest]*engine.Target{}}
 	var err error
 	if s.Environment, err = EnvironmentOf(c.Root); err != nil {
 		return nil, err
@@ -134,6 +135,9 @@ func (s *Session) openForWriting(dir string) (err error) {
 
 // NotIsolated says why jobs ran without isolation although they were to have it; "" if none did.
 func (s *Session) NotIsolated() string { return s.boxes.Reason() }
+
+// Time is what clock the session goes by: it runs on from Now. All that is recorded has its time from here.
+func (s *Session) Time() time.Time { return s.Now.Add(time.Since(s.opened)) }
 
 // Close saves what speeds up the next command, and closes the ledger.
 func (s *Session) Close() error {
