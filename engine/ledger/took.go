@@ -50,6 +50,7 @@ func took(c *sqlite.Conn, id int64) (t Took, ok bool) {
 	if damaged != nil || run.Failure != "" {
 		return t, false
 	}
+	t = Took{Partition: run.Partition, Wall: run.Wall, Outputs: run.Outputs}
 	// The result of the key may be of another run: processor time hardly depends on the load of the machine.
 	if r, ok, damaged := findResult(c, run.Key); ok && damaged == nil {
 		t.CPU = r.CPU
