@@ -79,7 +79,8 @@ type Target struct {
 
 	PartitionBy []string
 	Start, End  string // narrow the time dimension for this target; "" keeps the dimension's
-	Due, Freeze string
+	Due         Due
+	Freeze      string
 
 	Inputs  []*Input
 	Outputs []*Output // a source has one, named like itself

@@ -25,7 +25,7 @@ func (b *block) newTarget() *engine.Target {
 	}
 	t.PartitionBy = plain(b.partitionBy())
 	b.narrow(t)
-	t.Due = b.due()
+	t.Due = b.due(t)
 	return t
 }
 

@@ -6,7 +6,6 @@ import (
 	"math/big"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -21,7 +20,6 @@ var (
 	sizeForm     = regexp.MustCompile(`^(\d{1,15}(?:\.\d{1,3})?) ?(B|[KMGT]B|[KMGT]iB)$`)
 	shareForm    = regexp.MustCompile(`^(\d{1,3}(?:\.\d{1,9})?) ?%$`)
 	offsetForm   = regexp.MustCompile(`^\+\d{1,6}[mhdw]$`)
-	dueForm      = regexp.MustCompile(`^(\+\d{1,6}[mhdw])?( ?([01]\d|2[0-3]):[0-5]\d)?$`)
 )
 
 var durationUnits = map[string]time.Duration{
@@ -137,14 +135,24 @@ func formatPercent(share float64) string {
 	return strconv.FormatFloat(math.Round(share*1e9)/1e7, 'f', -1, 64) + "%"
 }
 
-// due reads when a target's partition is promised, after the partition's end: "+6h", "+1d 09:00".
-func (b *block) due() string {
+// due reads when a partition is promised.
+func (b *block) due(t *engine.Target) engine.Due {
 	s, ok := b.textAttr("due")
-	if ok && (s == "" || s != strings.TrimSpace(s) || !dueForm.MatchString(s)) {
-		b.report(b.attr("due").Range(), `write "+6h", or "+1d 09:00": so long after the partition's end, at that time of day`, "%q is no promise on time", s)
-		return ""
+	if !ok {
+		return engine.Due{}
 	}
-	return s
+	at := b.attr("due").Range()
+	d, ok := engine.ParseDue(s)
+	switch {
+	case !ok:
+		b.report(at, `write "06:00", "+6h" or "+1d 09:00": a time of day, so long after the partition's end, or both`, "%q is no promise on time", s)
+		return engine.Due{}
+	case b.timeOf(t.PartitionBy) == nil && !b.loose:
+		b.report(at, "promise it of a target with a partition of time in partition_by, such as what this one reads", "due counts from the end of a partition of time, and there is none")
+		return engine.Due{}
+	}
+	d.Range = place(at)
+	return d
 }
 
 // freeze reads when a partition is no longer rebuilt.

@@ -180,6 +180,5 @@ func rulesOf(t *engine.Target) (words []string) {
 		}
 	}
 	add("freeze", t.Freeze != "")
-	add("due", t.Due != "")
 	return words
 }

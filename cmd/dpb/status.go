@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
@@ -22,8 +23,8 @@ func (a *app) statusCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [PATTERN...]",
 		Short: "Say in which state targets are, and why",
-		Long: `Say in which state targets are, and why: of what is held, refused or blocked, by which rules, and whom to ask. Changes nothing. With --check the exit code
-tells the worst state, for CI; without it states don't matter.` +
+		Long: `Say in which state targets are, and why: of what is held, refused or blocked, by which rules, and whom to ask. What is promised by its due time and is not
+there is overdue, or due soon. Changes nothing. With --check the exit code tells the worst state, for CI; without it states don't matter.` +
 			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
 		Example:           "  dpb status\n  dpb status --check //...\n  dpb status //plays:plays --partition day=2017-06-01..2017-06-07 --json",
 		ValidArgsFunction: a.completeLabels,
@@ -55,6 +56,10 @@ type partitionStatus struct {
 	Version   string `json:"version,omitempty"` // that current names
 	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them
 
+	Due     time.Time `json:"due,omitzero"`       // when it is promised
+	Overdue bool      `json:"overdue,omitempty"`  // it should be there, and never was
+	DueSoon bool      `json:"due_soon,omitempty"` // it is not there, and has to be before long
+
 	Cause    string           `json:"cause,omitempty"`        // where a state that comes from upstream begins
 	Findings []engine.Finding `json:"findings,omitempty"`     // the rules that fail, of what is held or refused, here or at the cause
 	Held     string           `json:"held_version,omitempty"` // the version that they hold, likewise
@@ -62,6 +67,8 @@ type partitionStatus struct {
 	Producer string           `json:"producer,omitempty"`     // where that comes from
 
 	ProducerOwner string `json:"producer_owner,omitempty"`
+
+	timeliness string // where it stands with its promise, for people
 }
 
 func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selected, check, all bool) error {
@@ -134,7 +141,20 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 		}
 	}
 	st.Reason = ui.Line(st.Reason)
-	return st, nil
+	return st, st.promise(s, d, n, i)
+}
+
+// promise notes where a partition stands with its promise on time.
+func (st *partitionStatus) promise(s *run.Session, d *plan.Decider, n *graph.Node, i int) error {
+	p, err := s.Promises(d).Of(n, i)
+	st.Due, st.Overdue, st.DueSoon = p.Due, p.Overdue(), p.Soon
+	switch {
+	case p.Overdue():
+		st.timeliness = fmt.Sprintf("%s by %s (was due %s)", color.RedString("overdue"), ui.Delay(p.Late), ui.Instant(p.Due))
+	case p.Soon:
+		st.timeliness = fmt.Sprintf("%s in %s", color.YellowString("due"), ui.Delay(p.Due.Sub(s.Now)))
+	}
+	return err
 }
 
 // ruled notes what rules hold an action, or refuse what an input brings, and says it, with who can act.
@@ -183,7 +203,11 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 	n := sel.Node
 	single := len(n.Target.PartitionBy) == 0
 	if !single {
-		fmt.Fprintf(a.stdout, "%s  %s\n", n.Target.Label, countStates(d, sel))
+		late, err := countPromises(s, d, sel)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "%s  %s%s\n", n.Target.Label, countStates(d, sel), late)
 	}
 	listed, left := 0, 0
 	for _, i := range sel.Partitions {
@@ -217,10 +241,37 @@ func stateLine(name string, st partitionStatus) string {
 	if st.Evicted {
 		line += ", evicted"
 	}
+	if st.timeliness != "" {
+		line += ", " + st.timeliness
+	}
 	if st.Reason != "" {
 		line += ": " + st.Reason
 	}
 	return line
+}
+
+// countPromises says ", 2 overdue, 1 due soon".
+func countPromises(s *run.Session, d *plan.Decider, sel graph.Selected) (text string, err error) {
+	overdue, soon, promises := 0, 0, s.Promises(d)
+	for _, i := range sel.Partitions {
+		p, err := promises.Of(sel.Node, i)
+		if err != nil {
+			return "", err
+		}
+		if p.Overdue() {
+			overdue++
+		}
+		if p.Soon {
+			soon++
+		}
+	}
+	if overdue > 0 {
+		text = fmt.Sprintf(", %d %s", overdue, color.RedString("overdue"))
+	}
+	if soon > 0 {
+		text += fmt.Sprintf(", %d %s", soon, color.YellowString("due soon"))
+	}
+	return text, nil
 }
 
 // countStates says "12 fresh, 2 stale".

@@ -65,6 +65,14 @@ func (n *Node) InputOutputs() []*engine.Output {
 	return out
 }
 
+// Due is when partition i is promised, in the timezone of its dimension; zero if nothing is.
+func (n *Node) Due(i int) time.Time {
+	if n.Target.Due.IsZero() {
+		return time.Time{}
+	}
+	return n.Target.Due.At(n.Set.End(i))
+}
+
 // ReadsItself says whether a target reads its own earlier partitions.
 func (n *Node) ReadsItself() bool {
 	return slices.ContainsFunc(n.Edges, func(e *Edge) bool { return e != nil && e.From == n })

@@ -228,6 +228,14 @@ func (s *Set) Intervals(i int) []engine.Interval {
 	return out
 }
 
+// End is the last instant of partition i's interval of time, exclusive, in the timezone of its dimension; zero without one.
+func (s *Set) End(i int) time.Time {
+	if k := s.time(); k >= 0 {
+		return s.spans[k].starts[s.spans[k].from+s.split(i)[k]+1]
+	}
+	return time.Time{}
+}
+
 // Match lists the partitions that lie in all subsets, in order.
 func (s *Set) Match(subsets []engine.Subset) ([]int, error) {
 	sel := s.all()

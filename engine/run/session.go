@@ -52,6 +52,7 @@ type Session struct {
 	shapes   []shape          // by node
 	retired  []ledger.Current // pointers at partitions and targets that are no more
 
+	took         map[*graph.Node]Took
 	mu           sync.Mutex
 	recipes      map[*graph.Node]*recipe
 	judged       []judgement                            // not recorded yet

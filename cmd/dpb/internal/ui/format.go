@@ -37,6 +37,20 @@ func Duration(d time.Duration) string {
 	return twoUnits(int(d.Round(time.Minute).Minutes()), 60, "h", "min")
 }
 
+// Delay writes how late something is, or how long there is left: 40 s, 12 min, 2 h 10 min, 3 days.
+func Delay(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	case d >= time.Minute:
+		return Duration(d.Truncate(time.Minute))
+	}
+	return Duration(d.Truncate(time.Second))
+}
+
+// Instant writes a time in its timezone: 2017-06-16 06:00 CEST.
+func Instant(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
+
 func twoUnits(n, size int, big, small string) string {
 	if n%size == 0 {
 		return fmt.Sprintf("%d %s", n/size, big)
