@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -16,8 +17,8 @@ import (
 func (a *app) validateCmd() *cobra.Command {
 	var quiet bool
 	c := &cobra.Command{Use: "validate", Short: "Check all files of the workspace and say in words what each edge reads",
-		Long: `Check all files of the workspace, also what SQL may do, and say in words what each edge reads. Builds nothing and needs no store. With --json it prints
-all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
+		Long: `Check all files of the workspace, also what SQL may do, and say in words what each edge reads. Warns of a due time that can't hold, by what producers promise and by
+how long jobs took, if that is known. Builds nothing and needs no store. With --json it prints all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
 		Example: "  dpb validate\n  dpb validate --json", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ws, sources, problems, err := a.loadWorkspace()
@@ -31,6 +32,9 @@ all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
 				problems = append(problems, more...)
 				for _, t := range ws.Targets {
 					problems = append(problems, run.CheckSQL(c.Context(), t)...)
+				}
+				if !engine.HasErrors(problems) {
+					problems = append(problems, a.checkPromises(g)...)
 				}
 			}
 			problems = engine.SortProblems(problems)
@@ -54,6 +58,23 @@ all problems for editors, and nothing else.` + exits(exitOK, exitUsage),
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "print problems only")
 	a.jsonFlag(c)
 	return c
+}
+
+// checkPromises warns of promises on time that can't hold. How long jobs take is in the ledger, if there is one.
+func (a *app) checkPromises(g *graph.Graph) []engine.Problem {
+	if !slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return !n.Target.Due.IsZero() }) {
+		return nil
+	}
+	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: true, Version: version})
+	if err == nil {
+		defer s.Close()
+		var problems []engine.Problem
+		if problems, err = s.CheckPromises(); err == nil {
+			return problems
+		}
+	}
+	problems, _ := run.CheckPromises(g, func(*graph.Node) (run.Took, error) { return run.Took{}, nil }) // which is the only thing that can fail
+	return append(problems, engine.Problem{Severity: engine.Warning, Summary: "how long jobs take is not known, and only due times were compared: " + err.Error()})
 }
 
 func (a *app) versionCmd() *cobra.Command {

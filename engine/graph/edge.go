@@ -67,6 +67,18 @@ func (s Selection) Len() int {
 	return n
 }
 
+// Last is the greatest of the partitions' indices: the newest. It is false if there are none.
+func (s Selection) Last() (int, bool) {
+	if s.Len() == 0 {
+		return 0, false
+	}
+	i := 0
+	for k, sp := range s.set.spans {
+		i = i*sp.n + int(s.lo[k]+s.n[k]) - 1
+	}
+	return i, true
+}
+
 // All yields the partitions' indices in ascending order.
 func (s Selection) All() iter.Seq[int] {
 	return func(yield func(int) bool) { _ = !s.none && s.visit(0, 0, yield) }

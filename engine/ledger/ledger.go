@@ -357,16 +357,6 @@ func (l *Ledger) Runs(workspace string, label engine.Label, partition string) ([
 		ORDER BY r.id DESC`, workspace, label.String(), partition)
 }
 
-// Walls lists how long the newest runs of a target took that succeeded, the newest first, and as many as most.
-func (l *Ledger) Walls(workspace string, label engine.Label, most int) (out []time.Duration, err error) {
-	err = l.query(`SELECT r.body ->> 'Wall' FROM run r WHERE r.target = (SELECT id FROM target WHERE workspace = ? AND label = ?)
-		AND r.body ->> 'Failure' = '' AND NOT coalesce(r.body ->> 'Verifies', 0) ORDER BY r.id DESC LIMIT ?`, func(s *sqlite.Stmt) error {
-		out = append(out, time.Duration(s.ColumnInt64(0)))
-		return nil
-	}, workspace, label.String(), most)
-	return out, err
-}
-
 // Verifications lists the attempts that dpb verify made at a key, newest first.
 func (l *Ledger) Verifications(k cache.ActionKey) ([]engine.Run, error) {
 	runs, err := many[engine.Run](l, "SELECT body FROM run WHERE key = ? ORDER BY id DESC", k[:])

@@ -96,9 +96,13 @@ func (s *Session) Took(n *graph.Node) (t Took, err error) {
 	if t, ok := s.took[n]; ok || s.Ledger == nil || !isJob(n) {
 		return t, nil
 	}
-	walls, err := s.Ledger.Walls(s.Graph.Workspace.Name, n.Target.Label, measuredRuns)
+	runs, err := s.Ledger.Took(s.Graph.Workspace.Name, n.Target.Label, measuredRuns)
 	if err != nil {
 		return t, err
+	}
+	walls := make([]time.Duration, len(runs))
+	for k, r := range runs {
+		walls[k] = r.Wall
 	}
 	t = Took{Median: median(walls), Runs: len(walls)}
 	if s.took == nil {
