@@ -80,7 +80,7 @@ type Target struct {
 	PartitionBy []string
 	Start, End  string // narrow the time dimension for this target; "" keeps the dimension's
 	Due         Due
-	Freeze      string
+	Freeze      Freeze
 
 	Inputs  []*Input
 	Outputs []*Output // a source has one, named like itself

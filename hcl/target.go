@@ -13,7 +13,7 @@ func (b *block) target() *engine.Target {
 	t := b.newTarget()
 	t.Kind = b.kindOf()
 	t.Tags = plain(b.texts("tags"))
-	t.Freeze = b.freeze()
+	t.Freeze = b.freeze(t)
 	in := b.inputs(t)
 	rules := b.outputs(t)
 	switch t.Kind {

@@ -19,7 +19,6 @@ var (
 	durationPart = regexp.MustCompile(`(\d+)([smhdw])`)
 	sizeForm     = regexp.MustCompile(`^(\d{1,15}(?:\.\d{1,3})?) ?(B|[KMGT]B|[KMGT]iB)$`)
 	shareForm    = regexp.MustCompile(`^(\d{1,3}(?:\.\d{1,9})?) ?%$`)
-	offsetForm   = regexp.MustCompile(`^\+\d{1,6}[mhdw]$`)
 )
 
 var durationUnits = map[string]time.Duration{
@@ -156,11 +155,18 @@ func (b *block) due(t *engine.Target) engine.Due {
 }
 
 // freeze reads when a partition is no longer rebuilt.
-func (b *block) freeze() string {
+func (b *block) freeze(t *engine.Target) engine.Freeze {
 	s, ok := b.textAttr("freeze")
-	if ok && s != "built" && !offsetForm.MatchString(s) {
-		b.report(b.attr("freeze").Range(), `write "built", or "+5d": so long after the partition's end`, "freeze can't be %q", s)
-		return ""
+	if !ok {
+		return engine.Freeze{}
 	}
-	return s
+	at := b.attr("freeze").Range()
+	f, ok := engine.ParseFreeze(s)
+	switch {
+	case !ok:
+		b.report(at, `write "built", or "+5d": so long after the partition's end`, "freeze can't be %q", s)
+	case f.NeedsTime() && b.timeOf(t.PartitionBy) == nil && !b.loose:
+		b.report(at, `write freeze = "built", or add a partition of time to partition_by`, "freeze = %q counts from the end of a partition of time, and there is none", s)
+	}
+	return f
 }

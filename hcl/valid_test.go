@@ -127,7 +127,7 @@ target "two" {
     part_size = "1 GiB"
   }
   output "b" { path = "b.csv.gz" }
-  freeze     = "+5d"
+  freeze     = "built"
   visibility = []
 }
 

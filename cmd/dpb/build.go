@@ -1,12 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
-	"strings"
+	"time"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
@@ -21,6 +20,10 @@ type buildFlags struct {
 	verbose    bool
 	partitions []string
 	profile    string
+	newest     bool
+	oldest     bool
+	budget     time.Duration
+	thaw       bool
 }
 
 func (a *app) buildCmd() *cobra.Command {
@@ -32,7 +35,7 @@ func (a *app) buildCmd() *cobra.Command {
 result as before does not make what depends on it run. What rules hold or refuse is kept, named and told with who can act; what depends on it keeps what it had.
 Without a pattern it builds everything.` +
 			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocked, exitLocal, exitInterrupted, exitTerminated),
-		Example:           "  dpb build //...\n  dpb build //reports:royalties@month=2017-06\n  dpb build :plays --partition day=2017-06-01..2017-06-07 -j 4 -k",
+		Example:           "  dpb build //...\n  dpb build //reports:royalties@month=2017-06\n  dpb build :plays --partition day=2017-06-01..2017-06-07 -j 4 -k\n  dpb build //... --partition day=2017-01-01.. --budget 2h",
 		ValidArgsFunction: a.completeLabels,
 		RunE:              func(c *cobra.Command, args []string) error { return a.build(c, args, f) },
 	}
@@ -41,6 +44,11 @@ Without a pattern it builds everything.` +
 	c.Flags().BoolVarP(&f.dryRun, "dry-run", "n", false, "say what would run, and why, and run nothing")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "show every job")
 	c.Flags().StringArrayVarP(&f.partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
+	c.Flags().BoolVar(&f.newest, "newest-first", false, "of what is ready to run, start the newest partitions first; the default, but for targets that are judged against earlier partitions")
+	c.Flags().BoolVar(&f.oldest, "oldest-first", false, "of what is ready to run, start the oldest partitions first")
+	c.Flags().DurationVar(&f.budget, "budget", 0, "start no job any more after this time, such as 2h; what is left keeps what it had")
+	c.Flags().BoolVar(&f.thaw, "thaw", false, "build what the patterns name although it is frozen")
+	c.MarkFlagsMutuallyExclusive("newest-first", "oldest-first")
 	c.Flags().StringVar(&f.profile, "profile", "", "write a trace of the jobs to this file, for chrome://tracing or Perfetto")
 	a.progressFlag(c)
 	a.lockFlag(c)
@@ -53,6 +61,9 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 	if f.jobs < 1 && c.Flags().Changed("jobs") {
 		return usagef("-j %d: want a positive number", f.jobs)
 	}
+	if f.budget <= 0 && c.Flags().Changed("budget") {
+		return usagef("--budget %s: want a positive time, such as 2h", f.budget)
+	}
 	return a.withSession(f.dryRun, func(s *run.Session) error {
 		selected, err := a.selectPatterns(s.Graph, args, f.partitions)
 		if err != nil {
@@ -61,9 +72,6 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		if f.dryRun {
 			return a.dryRun(c.Context(), s, selected)
 		}
-		if note := unenforced(s.Graph.Workspace); note != "" && !a.json && a.progress != string(ui.Quiet) {
-			fmt.Fprintln(a.stderr, note)
-		}
 		ctx, kill, caught, stop := interruptible()
 		defer stop()
 		a.caught = caught
@@ -71,12 +79,23 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		if err != nil {
 			return err
 		}
-		summary, err := s.Build(ctx, selected, run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Events: events, Kill: kill})
+		summary, err := s.Build(ctx, selected, f.options(events, kill))
 		if refused := (*run.RefusedError)(nil); errors.As(err, &refused) {
 			return errors.Join(finish(), a.report(refused.Problems, a.sources))
 		}
 		return errors.Join(outcome(summary, err), finish())
 	})
+}
+
+func (f buildFlags) options(events run.Events, kill context.Context) run.Options {
+	o := run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Thaw: f.thaw, Budget: f.budget, Events: events, Kill: kill}
+	switch {
+	case f.newest:
+		o.Order = run.NewestFirst
+	case f.oldest:
+		o.Order = run.OldestFirst
+	}
+	return o
 }
 
 // events is what shows the build, and what has to be called when it is over.
@@ -107,6 +126,9 @@ func outcome(s run.Summary, err error) error {
 		return err
 	}
 	code := exitOK
+	if s.Spent {
+		code = exitStale
+	}
 	for _, f := range s.Failures {
 		switch {
 		case f.Locked:
@@ -148,37 +170,4 @@ func printWould(a *app, list []would, runs, might int) error {
 		fmt.Fprintf(a.stderr, "%s to run, and at most %d more, which depend on what these give\n", plural(runs, "job"), might)
 	}
 	return nil
-}
-
-// unenforced names what the workspace's files ask for and this dpb does not do yet.
-func unenforced(ws *engine.Workspace) string {
-	var targets []string
-	words := map[string]bool{}
-	for _, t := range ws.Targets {
-		found := rulesOf(t)
-		for _, w := range found {
-			words[w] = true
-		}
-		if found != nil {
-			targets = append(targets, t.Label.String())
-		}
-	}
-	switch len(targets) {
-	case 0:
-		return ""
-	case 1:
-	default:
-		targets[0] += fmt.Sprintf(" and %d more", len(targets)-1)
-	}
-	return fmt.Sprintf("note: %s are checked for mistakes and not enforced yet (%s)", strings.Join(slices.Sorted(maps.Keys(words)), ", "), targets[0])
-}
-
-func rulesOf(t *engine.Target) (words []string) {
-	add := func(word string, used bool) {
-		if used {
-			words = append(words, word)
-		}
-	}
-	add("freeze", t.Freeze != "")
-	return words
 }

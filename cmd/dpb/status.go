@@ -54,6 +54,7 @@ type partitionStatus struct {
 	Reason    string `json:"reason,omitempty"`
 	Owner     string `json:"owner,omitempty"`
 	Version   string `json:"version,omitempty"` // that current names
+	Drift     string `json:"drift,omitempty"`   // of what is frozen: the state that it would have if it were not
 	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them
 
 	Due     time.Time `json:"due,omitzero"`       // when it is promised
@@ -122,6 +123,9 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 		st.Version = v.String()
 	}
 	st.Evicted = d.State(n, i) == engine.Fresh && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
+	if drift := d.Drift(n, i); drift != 0 {
+		st.Drift = drift.String()
+	}
 	if st.Reason, err = s.Brief(d, n, i); err != nil {
 		return st, err
 	}
@@ -207,13 +211,13 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s  %s%s\n", n.Target.Label, countStates(d, sel), late)
+		fmt.Fprintf(a.stdout, "%s  %s%s\n", n.Target.Label, countStates(s, d, sel), late)
 	}
 	listed, left := 0, 0
 	for _, i := range sel.Partitions {
 		state := d.State(n, i)
-		switch fresh := state == engine.Fresh || state == engine.Frozen; {
-		case fresh && !all && !single:
+		switch settled := state == engine.Fresh || state == engine.Frozen && !drifted(d, n, i); {
+		case settled && !all && !single:
 			continue
 		case listed == maxListed && !all:
 			left++
@@ -274,23 +278,42 @@ func countPromises(s *run.Session, d *plan.Decider, sel graph.Selected) (text st
 	return text, nil
 }
 
-// countStates says "12 fresh, 2 stale".
-func countStates(d *plan.Decider, sel graph.Selected) string {
-	counts := map[engine.State]int{}
+// countStates says "12 fresh, 2 stale", with how many of those that are not fresh keep a version of before, and of what is frozen how much would be another now.
+func countStates(s *run.Session, d *plan.Decider, sel graph.Selected) string {
+	counts, older, drift := map[engine.State]int{}, map[engine.State]int{}, 0
 	for _, i := range sel.Partitions {
-		counts[d.State(sel.Node, i)]++
+		state := d.State(sel.Node, i)
+		counts[state]++
+		if isJob := sel.Node.Target.Kind != engine.Source; isJob && !s.Current(sel.Node, i).IsZero() {
+			older[state]++
+		}
+		if drifted(d, sel.Node, i) {
+			drift++
+		}
 	}
 	var out []string
 	for _, state := range engine.States() {
-		if n := counts[state]; n > 0 {
-			out = append(out, fmt.Sprintf("%d %s", n, paint(state.String())))
+		n := counts[state]
+		if n == 0 {
+			continue
 		}
+		text := fmt.Sprintf("%d %s", n, paint(state.String()))
+		switch {
+		case state == engine.Frozen && drift > 0:
+			text += fmt.Sprintf(" (%d would differ now)", drift)
+		case state != engine.Frozen && state != engine.Fresh && older[state] > 0:
+			text += fmt.Sprintf(" (%d on an older version)", older[state])
+		}
+		out = append(out, text)
 	}
 	if out == nil {
 		return "no partitions"
 	}
 	return strings.Join(out, ", ")
 }
+
+// drifted says whether a frozen action would be another version now.
+func drifted(d *plan.Decider, n *graph.Node, i int) bool { return d.Drift(n, i) == engine.Stale }
 
 func paint(state string) string {
 	switch state {
@@ -304,7 +327,7 @@ func paint(state string) string {
 
 // dryRun lists the actions that a build would run, with those that it might.
 func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selected) error {
-	d, needed, err := s.StatusOfAll(ctx, selected)
+	d, needed, err := s.Foresee(ctx, selected)
 	if err != nil {
 		return err
 	}

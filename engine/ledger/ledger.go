@@ -399,6 +399,16 @@ func (l *Ledger) Pointer(workspace, environment string, label engine.Label, part
 	return id, ok, err
 }
 
+// Pointed lists the partitions of a target that current names a version of, in order of their texts.
+func (l *Ledger) Pointed(workspace, environment string, label engine.Label) (out []string, err error) {
+	err = l.query(`SELECT p.partition FROM pointer p JOIN target t ON t.id = p.target JOIN environment e ON e.id = p.environment
+		WHERE t.workspace = ? AND t.label = ? AND e.name = ? ORDER BY p.partition`, func(s *sqlite.Stmt) error {
+		out = append(out, s.ColumnText(0))
+		return nil
+	}, workspace, label.String(), environment)
+	return out, err
+}
+
 // Current is a pointer with what a build wants to know of its version.
 type Current struct {
 	Label     engine.Label

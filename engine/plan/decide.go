@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/dpb-build/dpb/cache"
@@ -49,6 +50,9 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 	id := n.Base + graph.ActionID(i)
 	if n.Target.Kind == engine.Source {
 		return w.decideSource(n, s, i)
+	}
+	if f, ok := s.frozen[i]; ok {
+		return engine.Frozen, 0, w.decideFrozen(n, s, i, f)
 	}
 	if _, err := w.d.Recipe(n); err != nil {
 		return 0, 0, err
@@ -120,6 +124,42 @@ func (w *Worker) admit(n *graph.Node, i int) (engine.State, error) {
 			w.d.setPending(n.Base+graph.ActionID(i), Pending{Verdict: v, Input: in})
 			return v.State, nil
 		}
+	}
+	return engine.Fresh, nil
+}
+
+// decideFrozen has a version stay, and says what it would be now.
+func (w *Worker) decideFrozen(n *graph.Node, s *node, i int, f frozen) error {
+	if w.d.drift {
+		var err error
+		if s.drifts[i], err = w.driftOf(n, i, f); err != nil {
+			s.drifts[i] = engine.Stale
+			w.d.setProblem(n.Base+graph.ActionID(i), err)
+		}
+	}
+	s.key[i] = f.key
+	if f.err != nil {
+		return f.err
+	}
+	if !s.setOutputs(n, i, f.outputs) {
+		return errors.New("its frozen version lacks an output that is declared now: thaw it (dpb build --thaw), or declare the output on a target of its own")
+	}
+	return nil
+}
+
+func (w *Worker) driftOf(n *graph.Node, i int, f frozen) (engine.State, error) {
+	if _, err := w.d.Recipe(n); err != nil {
+		return 0, err
+	}
+	var o obstacle
+	parts, err := w.keyParts(n, i, &o, nil)
+	switch {
+	case err != nil:
+		return 0, err
+	case o.state != 0:
+		return o.state, nil
+	case engine.Key(parts) != f.key || w.d.Rules(n, i) != f.rules:
+		return engine.Stale, nil
 	}
 	return engine.Fresh, nil
 }

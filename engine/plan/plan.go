@@ -52,6 +52,7 @@ type Decider struct {
 	world World
 	court Court
 	now   time.Time // against which results expire
+	drift bool      // frozen actions are compared with what they would be
 	nodes []node
 
 	mu       sync.Mutex
@@ -88,6 +89,17 @@ type node struct {
 	beyond bool                  // rules name what does not follow from the content of inputs
 	seed   []cache.ActionKey     // the key that trees belong to, where a result is known beforehand
 	rules  []cache.SectionDigest // those that it was accepted under
+
+	frozen map[int]frozen // by partition; nil if none is
+	drifts []engine.State // by partition, where some are frozen
+}
+
+// frozen is a version that stays, whatever would be built now.
+type frozen struct {
+	key     cache.ActionKey
+	rules   cache.SectionDigest
+	outputs []engine.OutputResult
+	err     error // why it can't be used
 }
 
 // New returns a decider that has decided nothing.
@@ -145,6 +157,27 @@ func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, rules cache.Sect
 	}
 	s.seed[i], s.rules[i] = k, rules
 }
+
+// Freeze tells of a version that stays what the action gives, whatever would be built now. With err it can't be used all the same, and is not made anew either.
+func (d *Decider) Freeze(n *graph.Node, i int, k cache.ActionKey, rules cache.SectionDigest, outputs []engine.OutputResult, err error) {
+	s := &d.nodes[n.Index]
+	if s.frozen == nil {
+		s.frozen, s.drifts = map[int]frozen{}, make([]engine.State, len(s.state))
+	}
+	s.frozen[i] = frozen{k, rules, outputs, err}
+}
+
+// Drift is the state that a frozen action would have if it were not: Fresh if it would be the same version, Stale if another would be built; what stands in the way of
+// telling; 0 if nobody looked, as in a build.
+func (d *Decider) Drift(n *graph.Node, i int) engine.State {
+	if s := &d.nodes[n.Index]; s.drifts != nil {
+		return s.drifts[i]
+	}
+	return 0
+}
+
+// LookForDrift has frozen actions be compared with what they would be now. Their producers have to be decided then.
+func (d *Decider) LookForDrift() { d.drift = true }
 
 // seeded says whether the seed of an action answers for its key and rules.
 func (d *Decider) seeded(n *graph.Node, i int) bool {

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +27,11 @@ type build struct {
 	opts Options
 	pass
 
-	number   int
-	stopping bool // after a failure: start nothing any more
+	number       int
+	stopping     bool // after a failure: start nothing any more
+	spent        bool // the budget is: likewise
+	lookForDrift bool // of frozen actions: what they were made from is decided too
+
 	ran      map[graph.ActionID]bool
 	rejudged map[graph.ActionID]bool    // judged anew without a job
 	same     int                        // of ran: jobs whose outputs were what was there before
@@ -46,10 +48,11 @@ type build struct {
 // pass is what is known of the actions in one pass.
 type pass struct {
 	decider *plan.Decider
+	frozen  frozen
 	nodes   []nodeRun
 	workers []*plan.Worker
 
-	queue      actionHeap
+	queue      readyHeap
 	unfinished int
 	counts     Counts
 	slots      []int                  // free places
@@ -97,7 +100,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 	start := time.Now()
 	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
 		tried: map[graph.ActionID]int{}, looked: map[graph.ActionID]bool{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}
-	for first := true; first || b.again && !b.stopping && ctx.Err() == nil; first = false {
+	for first := true; first || b.again && !b.stopping && !b.spent && ctx.Err() == nil; first = false {
 		if b.anew {
 			s.files.Forget()
 		}
@@ -105,7 +108,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 			return b, Summary{}, err
 		}
 	}
-	if b.unfinished > 0 && !b.stopping && ctx.Err() == nil {
+	if b.unfinished > 0 && !b.stopping && !b.spent && ctx.Err() == nil {
 		panic(fmt.Sprintf("%d actions were left over", b.unfinished))
 	}
 	if ctx.Err() == nil {
@@ -240,6 +243,9 @@ func caught(p any) any {
 
 // wait makes the action wait if a producer is not finished.
 func (b *build) wait(n *graph.Node, i int) bool {
+	if b.frozen.has(n, i) {
+		return false
+	}
 	pending := b.countPending(n, i)
 	if pending == 0 && !b.waitForPrior(n, i) {
 		return false
@@ -341,7 +347,10 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	case d.known != nil && !b.tries(id):
 		b.known[id] = d.known
 		b.enqueue(n, i)
-	case d.state == engine.Fresh, d.state == engine.Frozen:
+	case d.state == engine.Frozen:
+		b.keepShown(n, i)
+		b.upToDateNow(n, i, nil)
+	case d.state == engine.Fresh:
 		if isJob(n) && (d.needed || b.owed[id]) {
 			b.owed[id] = true
 			b.enqueue(n, i)
@@ -363,7 +372,7 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	}
 }
 
-// keepShown has dpb-out show the version that current names of an action that is not fresh, should somebody have deleted it there.
+// keepShown has dpb-out show the version that current names of an action that is not brought to fresh, should somebody have deleted it there.
 func (b *build) keepShown(n *graph.Node, i int) {
 	id := b.s.Current(n, i)
 	if !isJob(n) || !b.nodes[n.Index].asked || id.IsZero() || b.s.View.Current(n.Target, n.Set.Partition(i), id) {
@@ -397,7 +406,7 @@ func (b *build) settleStale(n *graph.Node, i int) {
 
 func (b *build) enqueue(n *graph.Node, i int) {
 	b.transition(n, i, queued)
-	heap.Push(&b.queue, n.Base+graph.ActionID(i))
+	b.push(n.Base + graph.ActionID(i))
 }
 
 func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
@@ -495,7 +504,9 @@ func (b *build) loop(ctx context.Context) {
 }
 
 // ending says that nothing is to start any more in this pass.
-func (b *build) ending(ctx context.Context) bool { return b.stopping || b.again || ctx.Err() != nil }
+func (b *build) ending(ctx context.Context) bool {
+	return b.stopping || b.again || b.spent || ctx.Err() != nil
+}
 
 // startVerdicts goes on with actions that waited for other verdicts, which takes no time compared with a job.
 func (b *build) startVerdicts(ctx context.Context) {
@@ -530,7 +541,10 @@ func (b *build) threads() int {
 
 func (b *build) startJobs(ctx, over context.Context) {
 	for len(b.slots) > 0 && len(b.queue) > 0 && !b.ending(ctx) {
-		id := heap.Pop(&b.queue).(graph.ActionID)
+		if b.spent = b.opts.Budget > 0 && b.opts.elapsed() >= b.opts.Budget; b.spent {
+			return
+		}
+		id := b.pop()
 		n, i := b.s.Graph.Action(id)
 		result, known := b.known[id]
 		var release func()

@@ -80,6 +80,7 @@ type Summary struct {
 	Counts
 	Wall        time.Duration
 	Interrupted bool
+	Spent       bool // the budget is: what is left keeps what it had
 	Failures    []Failure
 	Outputs     []Output         // of what was asked for, in order of label
 	Warnings    []engine.Problem // each once, in order of place

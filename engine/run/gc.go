@@ -219,7 +219,7 @@ func (c *collector) saveCheckouts() error {
 func (c *collector) mark(ctx context.Context, all []graph.Selected) error {
 	var needed []graph.Selected
 	var err error
-	if c.decided, needed, err = c.s.StatusOfAll(ctx, all); err != nil {
+	if c.decided, needed, err = c.s.Foresee(ctx, all); err != nil {
 		return err
 	}
 	for _, sel := range needed {

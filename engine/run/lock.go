@@ -1,7 +1,6 @@
 package run
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -142,7 +141,7 @@ func (b *build) heard(ctx context.Context, news lockNews) {
 	case news.err != nil:
 		b.giveUp(n, i, Outcome{Failure: news.err.Error(), Local: true})
 	default:
-		heap.Push(&b.queue, news.id)
+		b.push(news.id)
 	}
 }
 

@@ -14,8 +14,15 @@ func (b *build) begin(selected []graph.Selected) error {
 	for range runtime.GOMAXPROCS(0) {
 		b.workers = append(b.workers, b.decider.Worker())
 	}
+	var err error
+	if b.frozen, err = b.s.frozen(b.opts.thawed(selected)); err != nil {
+		return err
+	}
+	if b.lookForDrift {
+		b.decider.LookForDrift()
+	}
 	b.mark(selected)
-	return b.s.seed(b.decider)
+	return b.s.seed(b.decider, b.frozen)
 }
 
 // retire is the record of what is no more: targets, and partitions that have left their sets.
@@ -72,6 +79,9 @@ func (b *build) markProducers(n *graph.Node) {
 		}
 		if isJob(n) {
 			b.counts.Total++
+		}
+		if b.frozen.has(n, i) && !b.lookForDrift {
+			continue // it stays whatever became of what it was made from
 		}
 		for k, e := range edges {
 			selection := e.Inputs(i)

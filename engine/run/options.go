@@ -4,17 +4,22 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // Options of a build.
 type Options struct {
 	Jobs      int  // how many run at once; 0: one a core
 	KeepGoing bool // after a failure, go on with what does not depend on it
+	Thaw      bool // what is asked for is brought to fresh although it is frozen
+	Order     Order
+	Budget    time.Duration // after which no job starts any more; 0: none
 	Events    Events
 	// Kill, when it is done, ends running jobs at once instead of politely.
 	Kill context.Context
 
-	preview bool // make results and versions, and move nothing that people see
+	elapsed func() time.Duration // since the build began, for its budget
+	preview bool                 // make results and versions, and move nothing that people see
 }
 
 func (o *Options) setDefaults() {
@@ -23,6 +28,10 @@ func (o *Options) setDefaults() {
 	}
 	if o.Kill == nil {
 		o.Kill = context.Background()
+	}
+	if o.elapsed == nil {
+		start := time.Now()
+		o.elapsed = func() time.Duration { return time.Since(start) }
 	}
 }
 

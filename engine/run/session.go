@@ -155,7 +155,7 @@ func (s *Session) Close() error {
 }
 
 // seed reads all pointers of the environment and tells the decider of the results behind them.
-func (s *Session) seed(d *plan.Decider) error {
+func (s *Session) seed(d *plan.Decider, frozen frozen) error {
 	if s.Ledger == nil {
 		return nil
 	}
@@ -183,6 +183,14 @@ func (s *Session) seed(d *plan.Decider) error {
 		p := &s.current[n.Index]
 		p.prepare(n)
 		p.version[i], p.key[i], p.rules[i] = c.Version, c.Key, c.Shape
+		if frozen.has(n, i) {
+			var err error
+			if s.boxes.Mode == sandbox.Require && !s.madeIsolated(c.Key) {
+				err = errNotIsolated
+			}
+			d.Freeze(n, i, c.Key, c.Shape, c.Outputs, err)
+			return nil
+		}
 		if isJob(n) && s.boxes.Mode == sandbox.Require {
 			return nil // how its result was made has to be looked up
 		}
@@ -229,14 +237,18 @@ func next(set *graph.Set, guess *int, text string) (int, bool) {
 
 // Status decides the selected actions, and what they need, without changing anything.
 func (s *Session) Status(ctx context.Context, selected []graph.Selected) (*plan.Decider, error) {
-	d, _, err := s.StatusOfAll(ctx, selected)
+	d, _, err := s.decideAll(ctx, selected, true)
 	return d, err
 }
 
-// StatusOfAll is Status, and lists all actions that were decided: also those that the selected ones need.
-func (s *Session) StatusOfAll(ctx context.Context, selected []graph.Selected) (*plan.Decider, []graph.Selected, error) {
+// Foresee decides what a build of the selected actions would, and lists all of that: also what the selected ones need.
+func (s *Session) Foresee(ctx context.Context, selected []graph.Selected) (*plan.Decider, []graph.Selected, error) {
+	return s.decideAll(ctx, selected, false)
+}
+
+func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drift bool) (*plan.Decider, []graph.Selected, error) {
 	s.stat.Context = ctx
-	b := &build{s: s}
+	b := &build{s: s, lookForDrift: drift}
 	if err := b.begin(selected); err != nil {
 		return nil, nil, err
 	}

@@ -14,12 +14,12 @@ import (
 
 // summary is what the build came to.
 func (b *build) summary(wall time.Duration, interrupted bool) Summary {
-	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Warnings: engine.SortProblems(b.warnings), NotIsolated: b.s.NotIsolated()}
-	waitFor := b.blockedBy()
+	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Spent: b.spent, Warnings: engine.SortProblems(append(b.warnings, b.vanished()...)), NotIsolated: b.s.NotIsolated()}
+	waitFor, minded := b.blockedBy()
 	slices.Sort(b.failures)
 	for _, id := range slices.Compact(b.failures) {
-		if n, i := b.s.Graph.Action(id); waitFor[id] == 0 && b.decider.State(n, i) == engine.MissingState && !b.nodes[n.Index].asked {
-			continue // nobody minds
+		if n, i := b.s.Graph.Action(id); b.decider.State(n, i) == engine.MissingState && !minded[id] {
+			continue // what was asked for does without
 		}
 		s.Failures = append(s.Failures, b.failure(id, waitFor[id]))
 	}
@@ -38,19 +38,22 @@ func (b *build) summary(wall time.Duration, interrupted bool) Summary {
 	return s
 }
 
-// blockedBy counts the actions that wait for each root cause.
-func (b *build) blockedBy() map[graph.ActionID]int {
-	out := map[graph.ActionID]int{}
+// blockedBy counts the actions that wait for each root cause, and tells which causes stand in the way of what was asked for.
+func (b *build) blockedBy() (waiting map[graph.ActionID]int, minded map[graph.ActionID]bool) {
+	waiting, minded = map[graph.ActionID]int{}, map[graph.ActionID]bool{}
 	for _, n := range b.s.Graph.Nodes {
 		for i, p := range b.nodes[n.Index].phase {
-			if p == blocked {
-				if id := b.decider.Cause(n, i); id != n.Base+graph.ActionID(i) {
-					out[id]++
-				}
+			if p != blocked {
+				continue
 			}
+			id := b.decider.Cause(n, i)
+			if id != n.Base+graph.ActionID(i) {
+				waiting[id]++
+			}
+			minded[id] = minded[id] || b.nodes[n.Index].asked
 		}
 	}
-	return out
+	return waiting, minded
 }
 
 func (b *build) failure(id graph.ActionID, waiting int) Failure {
@@ -67,10 +70,7 @@ func (b *build) failure(id graph.ActionID, waiting int) Failure {
 	case engine.Refused, engine.Stale: // an input that can't be judged is refused
 		b.refusal(id, n, &f)
 	case engine.MissingState:
-		f.Reason = "it has no files"
-		if glob, err := n.Target.Path.At(n.Set.Partition(i), nil); err == nil && n.Target.Kind == engine.Source {
-			f.Reason = "nothing matches " + glob
-		}
+		f.Reason = b.s.missingText(n, i)
 	}
 	return f
 }

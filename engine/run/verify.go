@@ -84,7 +84,7 @@ func (s *Session) Verify(ctx context.Context, selected []graph.Selected, opts Op
 	opts.setDefaults()
 	v := &verifier{s: s, opts: opts, ended: make(chan reran, opts.Jobs), waits: make(chan Job), finished: map[graph.ActionID]func(){}}
 	var err error
-	if v.decider, _, err = s.StatusOfAll(ctx, selected); err != nil {
+	if v.decider, _, err = s.Foresee(ctx, selected); err != nil {
 		return nil, err
 	}
 	if err := v.collect(selected); err != nil {

@@ -165,6 +165,8 @@ func (e *explainer) state(n *graph.Node, i int) (*Cause, error) {
 	switch state {
 	case engine.Fresh:
 		return c, e.lastBuilt(c, n, i)
+	case engine.Frozen:
+		return c, e.drift(c, n, i)
 	case engine.MissingState, engine.Blocked, engine.Undecided:
 		return c, e.upstream(c, n, i)
 	case engine.Held, engine.Refused:
@@ -213,11 +215,7 @@ func (e *explainer) stale(c *Cause, n *graph.Node, i int, state engine.State) (e
 	case current.IsZero():
 		c.Text = "never built here"
 	default:
-		wanted, err := wantedSections(e.d, n, i)
-		if err != nil {
-			return err
-		}
-		if c.Changes, err = e.changes(e.s.current[n.Index].key[i], wanted); err != nil {
+		if c.Changes, err = e.s.wantedChanges(e.d, n, i); err != nil {
 			return err
 		}
 		if c.Text = Reason(c.Changes); len(c.Changes) == 0 {
@@ -329,15 +327,21 @@ func wantedSections(d *plan.Decider, n *graph.Node, i int) ([]section, error) {
 	return out, err
 }
 
+// wantedChanges compares the wanted key of an action with that of the version that current names.
+func (s *Session) wantedChanges(d *plan.Decider, n *graph.Node, i int) ([]Change, error) {
+	wanted, err := wantedSections(d, n, i)
+	if err != nil {
+		return nil, err
+	}
+	return (&explainer{s, d, nil}).changes(s.current[n.Index].key[i], wanted)
+}
+
 // upstream names the action where a missing, blocked or undecided state begins.
 func (e *explainer) upstream(c *Cause, n *graph.Node, i int) error {
 	root := e.d.Cause(n, i)
 	from, j := e.s.Graph.Action(root)
 	if from == n && i == j {
-		c.Text = "it has no files"
-		if glob, err := n.Target.Path.At(n.Set.Partition(i), nil); err == nil && n.Target.Kind == engine.Source {
-			c.Text += ": nothing matches " + glob
-		}
+		c.Text = e.s.missingText(n, i)
 		return nil
 	}
 	c.Text = fmt.Sprintf("%s is %s", from.Target.Label.At(from.Set.Text(j)), e.d.State(from, j))
@@ -467,8 +471,10 @@ func (s *Session) Brief(d *plan.Decider, n *graph.Node, i int) (string, error) {
 		return "unknown: " + err.Error(), nil
 	}
 	switch state {
-	case engine.Fresh, engine.Frozen:
+	case engine.Fresh:
 		return "", nil
+	case engine.Frozen:
+		return s.driftText(d, n, i), nil
 	case engine.Stale:
 		return s.reason(d, n, i), nil
 	case engine.Held, engine.Refused:
@@ -507,11 +513,7 @@ func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
 	if s.Current(n, i).IsZero() {
 		return "new"
 	}
-	wanted, err := wantedSections(d, n, i)
-	if err != nil {
-		return ""
-	}
-	changes, err := (&explainer{s, d, nil}).changes(s.current[n.Index].key[i], wanted)
+	changes, err := s.wantedChanges(d, n, i)
 	if err != nil {
 		return "its history can't be read"
 	}

@@ -125,6 +125,8 @@ type jsonDone struct {
 	jsonEvent
 	Seconds     float64       `json:"seconds"`
 	Interrupted bool          `json:"interrupted,omitempty"`
+	Spent       bool          `json:"budget_spent,omitempty"`
+	Left        int           `json:"left,omitempty"` // actions that the build did not come to
 	Counts      jsonCountsOf  `json:"counts"`
 	Failures    []jsonFailure `json:"failures"`
 	Outputs     []jsonOutput  `json:"outputs"`
@@ -210,7 +212,7 @@ func (l *jsonLines) tick() {
 }
 
 func (l *jsonLines) Done(s run.Summary) {
-	d := jsonDone{jsonEvent: event("done", l.now()), Seconds: s.Wall.Seconds(), Interrupted: s.Interrupted, Counts: jsonCountsOf(s.Counts),
+	d := jsonDone{jsonEvent: event("done", l.now()), Seconds: s.Wall.Seconds(), Interrupted: s.Interrupted, Spent: s.Spent, Left: left(s.Counts), Counts: jsonCountsOf(s.Counts),
 		Failures: []jsonFailure{}, Outputs: []jsonOutput{}, NotIsolated: s.NotIsolated}
 	for _, f := range s.Failures {
 		d.Failures = append(d.Failures, failureOf(f))

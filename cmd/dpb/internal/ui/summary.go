@@ -40,6 +40,9 @@ func (p printer) headline(s run.Summary) string {
 		}
 		return line
 	}
+	if s.Spent {
+		return p.yellow.Sprint("the budget is used up") + " after " + took + ": " + p.counts(s.Counts) + ", " + Count(int64(left(s.Counts))) + " left on what they had"
+	}
 	if s.Ran+s.Judged == 0 && onlyRules(s.Failures) {
 		return "nothing to run: " + p.conditions(s.Counts) + p.faint.Sprint(" ("+took+")")
 	}

@@ -1,0 +1,83 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+)
+
+// maxNamed is how many partitions a warning names.
+const maxNamed = 3
+
+// vanished warns of source partitions that had files once, have none now, and that a consumer goes on without. Where a consumer needs them they are missing, which is told anyhow.
+func (b *build) vanished() (out []engine.Problem) {
+	for _, n := range b.s.Graph.Nodes {
+		if isJob(n) || b.nodes[n.Index].wanted == nil {
+			continue
+		}
+		var gone, readers []string
+		for i, p := range b.nodes[n.Index].phase {
+			if p != blocked || b.s.Current(n, i).IsZero() {
+				continue
+			}
+			if without := b.goOnWithout(n, i, map[graph.ActionID]bool{}); without != nil {
+				gone = append(gone, n.Target.Label.At(n.Set.Text(i)))
+				readers = append(readers, without...)
+			}
+		}
+		if gone == nil {
+			continue
+		}
+		slices.Sort(readers)
+		out = append(out, engine.Problem{Severity: engine.Warning, Range: n.Target.Range,
+			Summary: fmt.Sprintf("the files of %s are gone; what reads it with missing = \"skip\" goes on without: %s", named(gone), named(slices.Compact(readers))),
+			Hint:    "put the files back; or, if this is as it should be, narrow the source with start or end"})
+	}
+	return out
+}
+
+// goOnWithout lists the targets of this build that leave out what is missing: a partition, or what is missing because it needs that.
+func (b *build) goOnWithout(n *graph.Node, i int, seen map[graph.ActionID]bool) (out []string) {
+	for _, e := range n.Consumers {
+		wanted := b.nodes[e.To.Index].wanted
+		if wanted == nil {
+			continue
+		}
+		for k := range e.Readers(i).All() {
+			id := e.To.Base + graph.ActionID(k)
+			switch {
+			case !wanted[k] || seen[id]:
+				continue
+			case e.Input.Missing != engine.Block:
+				out = append(out, e.To.Target.Label.String())
+			case b.decider.State(e.To, k) == engine.MissingState:
+				seen[id] = true
+				out = append(out, b.goOnWithout(e.To, k, seen)...)
+			}
+		}
+	}
+	return out
+}
+
+// named lists the first few names.
+func named(names []string) string {
+	if len(names) <= maxNamed {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
+}
+
+// missingText says what is not there, and whether it once was.
+func (s *Session) missingText(n *graph.Node, i int) string {
+	glob, err := n.Target.Path.At(n.Set.Partition(i), nil)
+	if err != nil || n.Target.Kind != engine.Source {
+		return "it has no files"
+	}
+	if had := s.Current(n, i); !had.IsZero() {
+		return fmt.Sprintf("its files are gone, which were version %s: nothing matches %s", had.Short(), glob)
+	}
+	return "it has no files: nothing matches " + glob
+}
