@@ -79,6 +79,9 @@ func (d Due) At(end time.Time) time.Time {
 	return at
 }
 
+// ShowInstant writes a time in its timezone, for messages: 2017-06-16 06:00 CEST.
+func ShowInstant(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
+
 // timeOfDay is when clocks show a time: the first time that they do where they are put back, and the moment at which they are put forward where they skip it. time.Date
 // leaves open which of the two it gives.
 func timeOfDay(y int, m time.Month, d, hour, minute int, loc *time.Location) time.Time {

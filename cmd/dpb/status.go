@@ -154,7 +154,7 @@ func (st *partitionStatus) promise(s *run.Session, d *plan.Decider, n *graph.Nod
 	st.Due, st.Overdue, st.DueSoon = p.Due, p.Overdue(), p.Soon
 	switch {
 	case p.Overdue():
-		st.timeliness = fmt.Sprintf("%s by %s (was due %s)", color.RedString("overdue"), ui.Delay(p.Late), ui.Instant(p.Due))
+		st.timeliness = fmt.Sprintf("%s by %s (was due %s)", color.RedString("overdue"), ui.Delay(p.Late), engine.ShowInstant(p.Due))
 	case p.Soon:
 		st.timeliness = fmt.Sprintf("%s in %s", color.YellowString("due"), ui.Delay(p.Due.Sub(s.Now)))
 	}

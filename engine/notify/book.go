@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 type book struct {
 	file    string
 	saved   []byte // what the file holds; nil: there is none
-	entries map[string]*entry
+	entries map[kind]*entry
 }
 
 // entry is a cause as a build saw it last. Its state is "" if it is resolved and a team has yet to be told.
@@ -63,7 +64,7 @@ type content struct {
 
 // openBook reads what teams were told. Of a damaged file it warns and begins anew; it returns no book if the file must stay as it is.
 func openBook(file string) (*book, []error) {
-	b := &book{file: file, entries: map[string]*entry{}}
+	b := &book{file: file, entries: map[kind]*entry{}}
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
@@ -93,7 +94,7 @@ func (b *book) fill(entries []*entry) bool {
 		if e.Told == nil {
 			e.Told = map[string]told{}
 		}
-		b.entries[e.Target] = e
+		b.entries[e.kind()] = e
 	}
 	return true
 }
@@ -104,8 +105,8 @@ func (b *book) save() error {
 		return b.remove()
 	}
 	c := content{Format: format}
-	for _, target := range slices.Sorted(maps.Keys(b.entries)) {
-		c.Causes = append(c.Causes, b.entries[target])
+	for _, k := range b.kinds() {
+		c.Causes = append(c.Causes, b.entries[k])
 	}
 	text, err := json.MarshalIndent(c, "", " ")
 	if err != nil || bytes.Equal(text, b.saved) {
@@ -134,20 +135,21 @@ func (b *book) remove() error {
 
 // update takes in what a build saw.
 func (b *book) update(causes []Cause, looked func(string) bool, now time.Time) {
-	open := map[string]bool{}
+	open := map[kind]bool{}
 	for _, c := range causes {
-		if open[c.Target] {
+		k := c.kind()
+		if open[k] {
 			continue
 		}
-		open[c.Target] = true
-		if b.entries[c.Target] == nil {
-			b.entries[c.Target] = &entry{Told: map[string]told{}}
+		open[k] = true
+		if b.entries[k] == nil {
+			b.entries[k] = &entry{Told: map[string]told{}}
 		}
-		b.entries[c.Target].become(c, now)
+		b.entries[k].become(c, now)
 	}
-	for target, e := range b.entries {
-		if !open[target] && e.State != "" && looked(target) {
-			e.become(Cause{Target: target, Owner: e.Owner}, now)
+	for k, e := range b.entries {
+		if !open[k] && e.State != "" && looked(k.target) {
+			e.become(Cause{Target: k.target, Owner: e.Owner, Due: e.Due}, now)
 		}
 	}
 }
@@ -168,20 +170,30 @@ func (e *entry) become(c Cause, now time.Time) {
 
 // forget drops the teams that do not want to be told any more, and what nobody is left for.
 func (b *book) forget(wants func(team string) bool) {
-	for target, e := range b.entries {
+	for k, e := range b.entries {
 		not := func(team string) bool { return !wants(team) }
 		e.Teams = slices.DeleteFunc(e.Teams, not)
 		maps.DeleteFunc(e.Told, func(team string, _ told) bool { return not(team) })
 		if len(e.Teams) == 0 && len(e.Told) == 0 {
-			delete(b.entries, target)
+			delete(b.entries, k)
 		}
 	}
 }
 
+// kinds lists what is open, in order of target.
+func (b *book) kinds() []kind {
+	return slices.SortedFunc(maps.Keys(b.entries), func(x, y kind) int {
+		if x.target == y.target && x.missed {
+			return 1
+		}
+		return cmp.Compare(x.target, y.target)
+	})
+}
+
 // due lists what teams are to be told, in order of target and team.
 func (b *book) due(now time.Time) (out []*message) {
-	for _, target := range slices.Sorted(maps.Keys(b.entries)) {
-		e := b.entries[target]
+	for _, k := range b.kinds() {
+		e := b.entries[k]
 		for _, team := range e.concerned() {
 			t := e.Told[team]
 			m := &message{entry: e, team: team, told: t.mark, want: e.want(team)}
@@ -222,10 +234,10 @@ func (b *book) settle(messages []*message, now time.Time) {
 			m.entry.Told[m.team] = told{mark: m.want}
 		}
 	}
-	for target, e := range b.entries {
+	for k, e := range b.entries {
 		maps.DeleteFunc(e.Told, func(team string, t told) bool { return e.want(team).none() && t.over(now) })
 		if e.State == "" && len(e.Told) == 0 {
-			delete(b.entries, target)
+			delete(b.entries, k)
 		}
 	}
 }

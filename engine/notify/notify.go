@@ -15,17 +15,29 @@ import (
 	"github.com/dpb-build/dpb/engine"
 )
 
-// Cause is an action that holds others up, or would: the root of what is not fresh. An action is one cause at most.
+// Cause is an action that holds others up, or would: the root of what is not fresh; or one that missed its promise on time. An action is one cause of each kind at most.
 type Cause struct {
-	Target  string   `json:"target"` // //p:t@day=2017-06-15
-	State   string   `json:"state"`  // held, refused or failed
-	Reason  string   `json:"reason"`
-	Version string   `json:"version,omitempty"` // the id, of held
-	Owner   string   `json:"owner,omitempty"`   // the team that can act, with contact
-	Blocked int      `json:"blocked"`           // how many actions wait for this one
-	Log     string   `json:"log,omitempty"`     // path of the whole log
-	Teams   []string `json:"teams"`             // who is told, by name
+	Target  string    `json:"target"` // //p:t@day=2017-06-15
+	State   string    `json:"state"`  // held, refused or failed; Overdue of a missed promise
+	Reason  string    `json:"reason"`
+	Version string    `json:"version,omitempty"` // the id, of held
+	Owner   string    `json:"owner,omitempty"`   // the team that can act, with contact
+	Blocked int       `json:"blocked"`           // how many actions wait for this one
+	Log     string    `json:"log,omitempty"`     // path of the whole log
+	Due     time.Time `json:"due,omitzero"`      // of a missed promise: when it was promised
+	Teams   []string  `json:"teams"`             // who is told, by name
 }
+
+// Overdue is the state of a cause that is a missed promise on time.
+const Overdue = "overdue"
+
+// kind tells the causes of an action apart, also when they are resolved.
+type kind struct {
+	target string
+	missed bool
+}
+
+func (c Cause) kind() kind { return kind{c.Target, !c.Due.IsZero()} }
 
 // Notifier tells teams what is open.
 type Notifier struct {
@@ -132,20 +144,21 @@ type body struct {
 	Workspace   string    `json:"workspace"`
 	Environment string    `json:"environment"`
 	Target      string    `json:"target"`
-	State       string    `json:"state"`         // held, refused or failed; of resolved, what it was
+	State       string    `json:"state"`         // held, refused, failed or overdue; of resolved, what it was
 	Was         string    `json:"was,omitempty"` // the state that the team was told before, if it is another
 	Reason      string    `json:"reason"`        // "" of resolved
 	Version     string    `json:"version"`
 	Owner       string    `json:"owner"`
 	Blocked     int       `json:"blocked"`
 	Log         string    `json:"log,omitempty"`
-	Time        time.Time `json:"time"` // when a build found it so
-	Text        string    `json:"text"` // all that in a line, as chats show it
+	Due         time.Time `json:"due,omitzero"` // of overdue, when it was promised
+	Time        time.Time `json:"time"`         // when a build found it so
+	Text        string    `json:"text"`         // all that in a line, as chats show it
 }
 
 func (n *Notifier) body(m *message) body {
 	e := m.entry
-	b := body{Event: opened, Workspace: n.Workspace, Environment: n.Environment, Target: e.Target, State: m.want.State, Version: m.want.Version, Owner: e.Owner, Time: e.Since}
+	b := body{Event: opened, Workspace: n.Workspace, Environment: n.Environment, Target: e.Target, State: m.want.State, Version: m.want.Version, Owner: e.Owner, Due: e.Due, Time: e.Since}
 	if m.want.none() {
 		b.Event, b.State, b.Version = resolved, m.told.State, m.told.Version
 	} else {

@@ -425,3 +425,23 @@ func blockedServer(t *testing.T) *httptest.Server {
 	t.Cleanup(func() { close(over) })
 	return server
 }
+
+// TestMissedPromise: an action can fail and miss its promise. These are two causes, told and resolved each by itself, also in the file.
+func TestMissedPromise(t *testing.T) {
+	h := newHook(t)
+	s := newSite(t, "ops", h.URL)
+	missed := Cause{Target: "//p:t", State: Overdue, Reason: "it was due 06:00", Due: time.Date(2017, 6, 16, 6, 0, 0, 0, time.UTC), Teams: []string{"ops"}}
+	s.silent(missed)
+	is(t, "missed", h.take(), "shop: //p:t is overdue: it was due 06:00")
+	s.silent(missed, failed("//p:t", "ops"))
+	is(t, "and failed", h.take(), "shop: //p:t is failed: exit code 1")
+	s.silent(failed("//p:t", "ops"), missed)
+	is(t, "same", h.take(), "")
+	s.silent(missed)
+	is(t, "runs again", h.take(), "shop: //p:t is no longer failed")
+	s.silent()
+	is(t, "there", h.take(), "shop: //p:t is no longer overdue")
+	if s.hasFile() {
+		t.Error("nothing is open, and there is a file")
+	}
+}

@@ -2,15 +2,17 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/notify"
 )
 
-// notify tells teams of the root causes that are new, and of those that are resolved. What can't be delivered is a warning.
+// notify tells teams of the root causes and of the missed promises that are new, and of those that are resolved. What can't be delivered is a warning.
 func (b *build) notify(ctx context.Context, s *Summary) {
 	ws := b.s.Graph.Workspace
 	if !slices.ContainsFunc(ws.Teams, func(t *engine.Team) bool { return t.Notify != nil }) {
@@ -22,6 +24,11 @@ func (b *build) notify(ctx context.Context, s *Summary) {
 			causes = append(causes, c)
 		}
 	}
+	missed, err := b.missed()
+	if err != nil {
+		s.Warnings = append(s.Warnings, engine.Problem{Severity: engine.Warning, Summary: "who missed a promise on time is not known: " + err.Error()})
+	}
+	causes = append(causes, missed...)
 	dir := filepath.Join(StoreDir(b.s.Root, ws.StorePath), "checkouts", b.s.Environment)
 	n := &notify.Notifier{Workspace: ws.Name, Environment: b.s.Environment, Root: b.s.Root, File: filepath.Join(dir, "notified.json"), Teams: ws.Teams, Store: b.s.Store}
 	for _, err := range n.Report(ctx, causes, b.inOrder) {
@@ -44,6 +51,57 @@ func (b *build) cause(f Failure) (notify.Cause, bool) {
 		}
 	}
 	return c, true
+}
+
+// missed lists the promises on time that are broken, of what this build looked at.
+func (b *build) missed() (out []notify.Cause, err error) {
+	promises := b.s.promisesAt(b.decider, b.s.Time())
+	for _, n := range b.s.Graph.Nodes {
+		if n.Target.Due.IsZero() || n.Target.Owner == "" {
+			continue
+		}
+		for i, wanted := range b.nodes[n.Index].wanted {
+			if !wanted || b.nodes[n.Index].phase[i] == done {
+				continue
+			}
+			p, err := promises.Of(n, i)
+			if err != nil {
+				return out, err
+			}
+			if !p.Overdue() {
+				continue
+			}
+			if counts, err := b.s.promiseCounts(n, p.Due); err != nil {
+				return out, err
+			} else if counts {
+				out = append(out, b.miss(n, i, p))
+			}
+		}
+	}
+	return out, nil
+}
+
+// miss is what a team is told of a promise that it did not keep. Who can act may be another one.
+func (b *build) miss(n *graph.Node, i int, p Promise) notify.Cause {
+	ws := b.s.Graph.Workspace
+	c := notify.Cause{Target: n.Target.Label.At(n.Set.Text(i)), State: notify.Overdue, Due: p.Due, Owner: ws.OwnerText(n.Target.Owner), Teams: []string{n.Target.Owner}}
+	c.Reason = "it was due " + engine.ShowInstant(p.Due)
+	id, state := n.Base+graph.ActionID(i), b.decider.State(n, i)
+	from, j := n, i
+	if state == engine.Blocked || state == engine.MissingState || state == engine.Undecided {
+		from, j = b.s.Graph.Action(b.decider.Cause(n, i))
+	}
+	switch root := b.decider.State(from, j); {
+	case root == 0 || isGood(root):
+	case from.Base+graph.ActionID(j) == id:
+		c.Reason += ", and is " + root.String()
+	default:
+		c.Reason += fmt.Sprintf(", and waits for %s, which is %s", from.Target.Label.At(from.Set.Text(j)), root)
+		if from.Target.Owner != "" {
+			c.Owner = ws.OwnerText(from.Target.Owner)
+		}
+	}
+	return c
 }
 
 // inOrder says whether this build found an action fresh, or it is no more: only then can what was told of it be resolved.

@@ -56,6 +56,25 @@ func (p *Promises) Of(n *graph.Node, i int) (Promise, error) {
 	return out, nil
 }
 
+// promiseCounts says whether somebody may have waited for a partition at its due time: the target had a version by then. What was due before, as in years that are
+// computed afterwards, is no miss.
+func (s *Session) promiseCounts(n *graph.Node, due time.Time) (bool, error) {
+	began, ok := s.began[n]
+	if !ok && s.Ledger != nil {
+		first, _, err := s.Ledger.FirstVersion(s.Graph.Workspace.Name, n.Target.Label)
+		if err != nil {
+			return false, err
+		}
+		if began = first.Created; s.began == nil {
+			s.began = map[*graph.Node]time.Time{}
+		}
+		if !began.IsZero() {
+			s.began[n] = began
+		}
+	}
+	return !began.IsZero() && due.After(began), nil
+}
+
 func isGood(state engine.State) bool { return state == engine.Fresh || state == engine.Frozen }
 
 // remaining is how long the longest chain of jobs takes that have to run before an action is there, by what they took before.

@@ -53,6 +53,7 @@ type Session struct {
 	retired  []ledger.Current // pointers at partitions and targets that are no more
 
 	took         map[*graph.Node]Took
+	began        map[*graph.Node]time.Time // when the first versions of targets were made
 	mu           sync.Mutex
 	recipes      map[*graph.Node]*recipe
 	judged       []judgement                            // not recorded yet

@@ -48,9 +48,6 @@ func Delay(d time.Duration) string {
 	return Duration(d.Truncate(time.Second))
 }
 
-// Instant writes a time in its timezone: 2017-06-16 06:00 CEST.
-func Instant(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
-
 func twoUnits(n, size int, big, small string) string {
 	if n%size == 0 {
 		return fmt.Sprintf("%d %s", n/size, big)
