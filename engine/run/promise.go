@@ -83,7 +83,7 @@ func (p *Promises) remaining(n *graph.Node, i int) (time.Duration, error) {
 	if left, ok := p.left[id]; ok || isGood(p.decider.State(n, i)) {
 		return left, nil
 	}
-	took, err := p.s.Took(n)
+	took, err := p.s.Usual(n)
 	if err != nil {
 		return 0, err
 	}
@@ -101,8 +101,8 @@ func (p *Promises) remaining(n *graph.Node, i int) (time.Duration, error) {
 	return p.left[id], nil
 }
 
-// Took is how long the jobs of a target took.
-type Took struct {
+// Usual is how long the jobs of a target took.
+type Usual struct {
 	Median time.Duration
 	Runs   int // that the median is of; 0: nobody knows
 }
@@ -110,9 +110,9 @@ type Took struct {
 // measuredRuns is how many of the newest runs tell how long a job takes.
 const measuredRuns = 100
 
-// Took asks the ledger how long the newest runs of a target took that succeeded, in all checkouts.
-func (s *Session) Took(n *graph.Node) (t Took, err error) {
-	if t, ok := s.took[n]; ok || s.Ledger == nil || !isJob(n) {
+// Usual asks the ledger how long the newest runs of a target took that succeeded, in all checkouts.
+func (s *Session) Usual(n *graph.Node) (t Usual, err error) {
+	if t, ok := s.usual[n]; ok || s.Ledger == nil || !isJob(n) {
 		return t, nil
 	}
 	runs, err := s.Ledger.Took(s.Graph.Workspace.Name, n.Target.Label, measuredRuns)
@@ -123,11 +123,11 @@ func (s *Session) Took(n *graph.Node) (t Took, err error) {
 	for k, r := range runs {
 		walls[k] = r.Wall
 	}
-	t = Took{Median: median(walls), Runs: len(walls)}
-	if s.took == nil {
-		s.took = map[*graph.Node]Took{}
+	t = Usual{Median: median(walls), Runs: len(walls)}
+	if s.usual == nil {
+		s.usual = map[*graph.Node]Usual{}
 	}
-	s.took[n] = t
+	s.usual[n] = t
 	return t, nil
 }
 

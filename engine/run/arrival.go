@@ -10,12 +10,12 @@ import (
 )
 
 // CheckPromises warns of promises on time that can't hold, by those of producers and by how long jobs took before.
-func (s *Session) CheckPromises() ([]engine.Problem, error) { return CheckPromises(s.Graph, s.Took) }
+func (s *Session) CheckPromises() ([]engine.Problem, error) { return CheckPromises(s.Graph, s.Usual) }
 
 // CheckPromises is that of a session, with took for what its ledger knows. It looks at the newest partition of each target: when a partition is due follows from its
 // time alone, so the newest that it reads of a producer are the last to come.
-func CheckPromises(g *graph.Graph, took func(*graph.Node) (Took, error)) ([]engine.Problem, error) {
-	c := chains{graph: g, took: took, ready: map[graph.ActionID]chain{}}
+func CheckPromises(g *graph.Graph, took func(*graph.Node) (Usual, error)) ([]engine.Problem, error) {
+	c := arrivals{graph: g, took: took, ready: map[graph.ActionID]arrival{}}
 	for _, n := range g.Nodes {
 		if n.Target.Due.IsZero() || n.Set.Len() == 0 {
 			continue
@@ -27,16 +27,16 @@ func CheckPromises(g *graph.Graph, took func(*graph.Node) (Took, error)) ([]engi
 	return engine.SortProblems(c.problems), nil
 }
 
-// chains find when actions can be there.
-type chains struct {
+// arrivals find when actions can be there.
+type arrivals struct {
 	graph    *graph.Graph
-	took     func(*graph.Node) (Took, error)
-	ready    map[graph.ActionID]chain
+	took     func(*graph.Node) (Usual, error)
+	ready    map[graph.ActionID]arrival
 	problems []engine.Problem
 }
 
-// chain is when an action can be there at the earliest: so long after a promise, or after the end of a partition, as the jobs in between take.
-type chain struct {
+// arrival is when an action can be there at the earliest: so long after a promise, or after the end of a partition, as the jobs in between take.
+type arrival struct {
 	at    time.Time   // zero: nothing is known that it would have to wait for
 	from  *graph.Node // where it begins
 	part  int         // at this partition
@@ -46,18 +46,18 @@ type chain struct {
 	promised bool
 }
 
-// ended is a chain that begins with the end of a partition.
-func ended(n *graph.Node, i int) chain {
-	return chain{at: n.Set.End(i), from: n, part: i, since: n.Set.End(i)}
+// ended is an arrival that begins with the end of a partition.
+func ended(n *graph.Node, i int) arrival {
+	return arrival{at: n.Set.End(i), from: n, part: i, since: n.Set.End(i)}
 }
 
 type step struct {
 	node *graph.Node
-	Took
+	Usual
 }
 
-// then is the chain with one more job.
-func (c chain) then(n *graph.Node, t Took) chain {
+// then waits for one more job.
+func (c arrival) then(n *graph.Node, t Usual) arrival {
 	if c.at.IsZero() || !isJob(n) {
 		return c
 	}
@@ -66,8 +66,8 @@ func (c chain) then(n *graph.Node, t Took) chain {
 	return c
 }
 
-// check compares the promise of an action with each chain that leads to it. Where no producer's promise is to blame, the jobs alone may take too long.
-func (c *chains) check(n *graph.Node, i int) error {
+// check compares the promise of an action with when each of its inputs can be there. Where no producer's promise is to blame, the jobs alone may take too long.
+func (c *arrivals) check(n *graph.Node, i int) error {
 	due, before := n.Due(i), len(c.problems)
 	took, err := c.took(n)
 	if err != nil {
@@ -92,29 +92,29 @@ func (c *chains) check(n *graph.Node, i int) error {
 	return nil
 }
 
-// through is the chain that leads over an edge. What a target reads of itself came before.
-func (c *chains) through(e *graph.Edge, i int) (chain, error) {
+// through is when what an edge brings can be there. What a target reads of itself came before.
+func (c *arrivals) through(e *graph.Edge, i int) (arrival, error) {
 	j, ok := e.Inputs(i).Last()
 	if !ok || e.From == e.To {
-		return chain{}, nil
+		return arrival{}, nil
 	}
 	return c.readyAt(e.From, j)
 }
 
-// readyAt is the last of the chains that lead to a producer. A promise stands for all that lies before it.
-func (c *chains) readyAt(n *graph.Node, i int) (chain, error) {
+// readyAt is when an action can be there: after the last of its inputs. A promise stands for all that lies before it.
+func (c *arrivals) readyAt(n *graph.Node, i int) (arrival, error) {
 	id := n.Base + graph.ActionID(i)
 	if found, ok := c.ready[id]; ok {
 		return found, nil
 	}
 	if due := n.Due(i); !due.IsZero() {
-		return chain{at: due, from: n, part: i, since: due, promised: true}, nil
+		return arrival{at: due, from: n, part: i, since: due, promised: true}, nil
 	}
 	last := ended(n, i)
 	for _, e := range waitingEdges(n.Edges, n.References) {
 		found, err := c.through(e, i)
 		if err != nil {
-			return chain{}, err
+			return arrival{}, err
 		}
 		// Of two that come at once the promise is told.
 		if found.at.After(last.at) || found.promised && found.at.Equal(last.at) {
@@ -127,7 +127,7 @@ func (c *chains) readyAt(n *graph.Node, i int) (chain, error) {
 }
 
 // problem says which promise can't hold, by whose promises and jobs.
-func (c *chains) problem(n *graph.Node, i int, found chain) engine.Problem {
+func (c *arrivals) problem(n *graph.Node, i int, found arrival) engine.Problem {
 	due := n.Due(i)
 	at := func(t time.Time) string {
 		if t = t.In(due.Location()); t.Format(time.DateOnly) == due.Format(time.DateOnly) {
@@ -149,7 +149,7 @@ func (c *chains) problem(n *graph.Node, i int, found chain) engine.Problem {
 	return p
 }
 
-func (c *chains) name(n *graph.Node) string {
+func (c *arrivals) name(n *graph.Node) string {
 	if n.Target.Owner == "" {
 		return n.Target.Label.String()
 	}
@@ -157,7 +157,7 @@ func (c *chains) name(n *graph.Node) string {
 }
 
 // steps say how long each job takes.
-func (c *chains) steps(jobs []step) (out []string) {
+func (c *arrivals) steps(jobs []step) (out []string) {
 	for _, j := range jobs {
 		text := fmt.Sprintf("%s takes %s at the median of %d runs", c.name(j.node), roughly(j.Median), j.Runs)
 		switch j.Runs {
