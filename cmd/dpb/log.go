@@ -13,16 +13,24 @@ import (
 )
 
 func (a *app) logCmd() *cobra.Command {
-	var text, verify bool
+	var text, verify, lateness bool
 	c := &cobra.Command{
 		Use:   "log LABEL[@PARTITION]",
-		Short: "List the versions of a partition, newest first, or print the log of its last job",
+		Short: "List the versions of a partition, or print the log of its last job, or tell how often promises were kept",
 		Long: `List the versions of a partition, newest first, also those that rules hold and those that were accepted; * marks the one that is current. With --text
-it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran.` + exits(exitOK, exitUsage, exitLocal),
-		Example:           "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15",
-		Args:              cobra.ExactArgs(1),
+it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran. With --lateness it takes patterns, and tells how often each due time was kept, by when a partition first was accepted.` + exits(exitOK, exitUsage, exitLocal),
+		Example: "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15\n  dpb log --lateness //...",
+		Args: func(c *cobra.Command, args []string) error {
+			if lateness {
+				return nil
+			}
+			return cobra.ExactArgs(1)(c, args)
+		},
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
+			if lateness {
+				return a.lateness(args)
+			}
 			return a.withTarget(args[0], func(s *run.Session, sel graph.Selected) error {
 				if text || verify {
 					if len(sel.Partitions) != 1 {
@@ -42,6 +50,9 @@ it prints what the last job wrote to its standard output and error; with --verif
 	}
 	c.Flags().BoolVar(&text, "text", false, "print the log of the last job")
 	c.Flags().BoolVar(&verify, "verify", false, "print the log of the last job that dpb verify ran")
+	c.Flags().BoolVar(&lateness, "lateness", false, "tell how often each due time was kept")
+	c.MarkFlagsMutuallyExclusive("lateness", "text")
+	c.MarkFlagsMutuallyExclusive("lateness", "verify")
 	a.jsonFlag(c)
 	return c
 }

@@ -74,6 +74,11 @@ func (l *Ledger) Judgement(environment string, subject engine.VersionID, rules c
 	return find[engine.Judgement](l, judgements+" AND j.rules = ? ORDER BY j.id DESC LIMIT 1", environment, subject[:], rules[:])
 }
 
+// Judgements lists all that rules said of a subject, the oldest first.
+func (l *Ledger) Judgements(environment string, subject engine.VersionID) ([]engine.Judgement, error) {
+	return many[engine.Judgement](l, judgements+" ORDER BY j.id", environment, subject[:])
+}
+
 // LastJudgement finds the newest judgement of a subject, under whatever rules.
 func (l *Ledger) LastJudgement(environment string, subject engine.VersionID) (engine.Judgement, bool, error) {
 	return find[engine.Judgement](l, judgements+" ORDER BY j.id DESC LIMIT 1", environment, subject[:])
