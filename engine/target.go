@@ -15,6 +15,7 @@ type Workspace struct {
 	Dimensions []*Dimension
 	StorePath  string // as written; relative to the root unless absolute
 	Retention  Retention
+	Events     Events
 	Packages   []*Package
 	Targets    []*Target // targets and sources, ordered by label
 }
@@ -25,6 +26,12 @@ type Retention struct {
 	KeepDays     int   // younger versions stay too; 0: none for their age
 	MaxSize      int64 // bytes, beyond which KeepDays keeps nothing; 0: no limit
 	UnseenDays   int   // how long a checkout counts that is not where it was
+}
+
+// Events says where the events of runs go, as OpenLineage: at most one of both is set.
+type Events struct {
+	URL  string // of an endpoint; without a path, that is the usual one
+	File string // relative to the root unless absolute
 }
 
 // DefaultRetention holds where dpb.hcl says nothing.

@@ -30,7 +30,7 @@ var ruleBlocks = []string{"metric", "expect", "reject"}
 
 // What stands in a file outside of any block.
 var (
-	workspaceKind = &kind{blocks: []string{"workspace", "team", "partition", "store", "locals"}}
+	workspaceKind = &kind{blocks: []string{"workspace", "team", "partition", "store", "events", "locals"}}
 	packageKind   = &kind{blocks: []string{"package", "locals", "source", "target"}}
 )
 
@@ -39,6 +39,7 @@ var kinds = byName(
 	&kind{name: "team", label: "name", attrs: []string{"contact", "notify"}},
 	&kind{name: "partition", label: "day", attrs: []string{"every", "start", "end", "timezone", "values"}},
 	&kind{name: "store", once: true, attrs: []string{"path", "keep_versions", "keep_days", "max_size", "unseen_days"}},
+	&kind{name: "events", once: true, attrs: []string{"openlineage"}},
 	&kind{name: "locals"},
 	&kind{name: "package", once: true, attrs: []string{"owner", "visibility"}},
 	&kind{
@@ -92,7 +93,7 @@ var values = map[string]string{
 	"prior": "7", "threads": "4", "limit": `"0.1%"`, "memory": `"2GB"`, "part_size": `"256MB"`, "timeout": `"30m"`, "valid_for": `"7d"`,
 	"path": `"raw/*.csv"`, "from": `"//package:name"`, "every": `"day"`, "due": `"+6h"`, "freeze": `"built"`, "take": `"last"`,
 	"missing": `"skip"`, "severity": `"warn"`, "start": `"2017-06-01"`, "end": `"2017-06-14"`, "timezone": `"Europe/Berlin"`,
-	"keep_versions": "2", "keep_days": "30", "max_size": `"200GB"`, "unseen_days": "30", "requires": `">= 0.1"`, "notify": `["./page.sh"]`, "where": `"amount IS NULL"`,
+	"keep_versions": "2", "keep_days": "30", "max_size": `"200GB"`, "unseen_days": "30", "requires": `">= 0.1"`, "notify": `["./page.sh"]`, "openlineage": `"https://lineage.example.com"`, "where": `"amount IS NULL"`,
 }
 
 // example is how an attribute may be written.

@@ -41,6 +41,7 @@ store {
   keep_days     = 14
   max_size      = "200GB"
 }
+events { openlineage = "http://marquez:5000" }
 locals {
   minimum = local.base * 10
   base    = 100
@@ -196,6 +197,7 @@ func TestWorkspaceFile(t *testing.T) {
 	equal(t, "requires", w.Requires, ">= 0.1, < 3")
 	equal(t, "store", w.StorePath, "../store")
 	equal(t, "retention", fmt.Sprint(w.Retention), fmt.Sprint(engine.Retention{KeepVersions: 3, KeepDays: 14, MaxSize: 200e9, UnseenDays: 30}))
+	equal(t, "events", w.Events.URL, "http://marquez:5000")
 	equal(t, "team", w.Teams[0].Name+" "+w.Teams[0].Contact, "trust-and-safety #trust-safety")
 	equal(t, "notify", fmt.Sprintf("%q %q %q", w.Teams[0].Notify, w.Teams[1].Notify, w.Teams[2].Notify), `[] ["./page.sh" "--now"] ["https://hooks.example.com/x"]`)
 	equal(t, "hour", fmt.Sprint(w.Dimensions[1].Unit, " ", w.Dimensions[1].Timezone, " ", w.Dimensions[1].Start), "hour Etc/GMT-1 2017-06-01T00")

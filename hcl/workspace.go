@@ -69,6 +69,9 @@ func (ws *workspace) load(version string) *engine.Workspace {
 	if b := file.only("store"); b != nil {
 		w.StorePath, w.Retention = b.storePath(), b.retention()
 	}
+	if b := file.only("events"); b != nil {
+		w.Events = b.events(w.Name)
+	}
 	return w
 }
 
