@@ -18,7 +18,7 @@ const module = "github.com/dpb-build/dpb/"
 var layers = [][]string{
 	{"cache", "cache/disk", "cache/cachetest", "cache/fault"},
 	{"engine", "engine/graph"},
-	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/ledger", "engine/fingerprint"},
+	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/openlineage", "engine/ledger", "engine/fingerprint"},
 	{"hcl", "hcl/diag", "engine/run"},
 	{"cmd/dpb", "cmd/dpb/internal/ui"},
 }
@@ -44,7 +44,8 @@ var only = map[string][]string{
 	"github.com/fatih/color":           {"hcl/diag", "cmd/dpb", "cmd/dpb/internal/ui"},
 	"github.com/agext/levenshtein":     {"engine"},
 	"github.com/mattn/go-isatty":       {"cmd/dpb", "cmd/dpb/internal/ui"},
-	"net/http":                         {"engine/notify"},
+	"net/http":                         {"engine/notify", "engine/openlineage"},
+	"github.com/google/uuid":           {"engine/openlineage", "engine/run"},
 	"math/rand":                        {},
 	"github.com/rogpeppe/go-internal":  {},
 }

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script: what dpb does, as a manual that can fail. Besides testscript's own, they have these commands:
 //
 //	ran [LABEL@PARTITION...]   the last dpb build ran exactly these jobs
+//	told FILE [TYPE JOB@PARTITION...]   the file holds exactly these events of runs; they are moved to the file told
 //	edit FILE OLD NEW          replaces a text in a file, which must be there
 //	example NAME               copies examples/NAME into the script's directory
 func TestScripts(t *testing.T) {
@@ -55,7 +56,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "version": aVersion, "edit": edit, "example": example},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "told": told, "version": aVersion, "edit": edit, "example": example},
 	})
 }
 

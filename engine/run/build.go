@@ -40,6 +40,7 @@ type build struct {
 	tried    map[graph.ActionID]int     // how often a job found bytes gone
 	looked   map[graph.ActionID]bool    // those that had a second look at what they read
 	used     used
+	lineage  *lineage // nil: nobody is told
 	warnings []engine.Problem
 	warned   map[graph.ActionID][]engine.Finding // rules that only warn, of what was judged
 	versions map[graph.ActionID]engine.Version   // of a preview: what was made, and where nothing names it
@@ -100,11 +101,14 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 	start := time.Now()
 	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
 		tried: map[graph.ActionID]int{}, looked: map[graph.ActionID]bool{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}
+	var unheard error
+	b.lineage, unheard = b.startLineage()
 	for first := true; first || b.again && !b.stopping && !b.spent && ctx.Err() == nil; first = false {
 		if b.anew {
 			s.files.Forget()
 		}
 		if err := b.onePass(ctx, selected, first); err != nil {
+			b.lineage.end(Summary{}, err)
 			return b, Summary{}, err
 		}
 	}
@@ -115,6 +119,8 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 		b.changedMeanwhile()
 	}
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
+	summary.warn(unheard)
+	summary.warn(b.lineage.end(summary, nil)...)
 	if !summary.Interrupted && !opts.preview {
 		b.notify(ctx, &summary)
 	}
@@ -144,6 +150,7 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 		}
 	}
 	b.loop(ctx)
+	defer b.lineage.abandon()
 	return b.finishRecording()
 }
 
@@ -569,6 +576,7 @@ func (b *build) startJobs(ctx, over context.Context) {
 		}
 		b.used.add(prepared)
 		prepared.threads, prepared.owed, prepared.release = b.threads(), b.owed[id], release
+		prepared.starting = b.lineage.starting(b, id, prepared)
 		go func() { b.results <- b.s.execute(ctx, b.opts.Kill, id, prepared) }()
 	}
 }
@@ -588,6 +596,7 @@ func (b *build) started(n *graph.Node, i int, judged bool) {
 
 // finished tells people how a job ended.
 func (b *build) finished(id graph.ActionID, o Outcome) {
+	b.lineage.ended(id, o)
 	if job := b.jobs[id]; job.Number > 0 {
 		b.opts.Events.Finished(job, o)
 	}

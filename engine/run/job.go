@@ -34,6 +34,7 @@ type prepared struct {
 	sources  []source.Snapshot // whose bytes have to be in the store before the job reads them
 	inPlace  []source.Snapshot // whose bytes stay where they are
 	threads  int
+	starting func() // tells others that the job begins; nil: nobody
 	owed     bool   // its result is known, and its bytes are gone
 	release  func() // lets other processes have the key
 
@@ -107,6 +108,9 @@ func (s *Session) execute(ctx, kill context.Context, id graph.ActionID, p *prepa
 	if known, ok := s.madeElsewhere(p); ok {
 		r.result, r.release, r.outcome = *known, p.release, Outcome{Ended: time.Now(), Elsewhere: true, Rows: rows(known.Outputs)}
 		return r
+	}
+	if p.starting != nil {
+		p.starting()
 	}
 	s.runJob(ctx, kill, p, &r)
 	if r.err != nil {

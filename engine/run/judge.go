@@ -368,6 +368,7 @@ func (b *build) settleVerdict(n *graph.Node, i int, t *trial, v plan.Verdict) {
 		b.s.setCurrent(n, i, rec)
 	}
 	b.remember(t.id, *rec.version)
+	b.lineage.judged(t, rec.version.ID, v.State)
 	b.countVerdict(n, t, outcome)
 	b.outcomes[t.id] = outcome
 	b.recorder.keep(rec)

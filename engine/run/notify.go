@@ -31,9 +31,7 @@ func (b *build) notify(ctx context.Context, s *Summary) {
 	causes = append(causes, missed...)
 	dir := filepath.Join(StoreDir(b.s.Root, ws.StorePath), "checkouts", b.s.Environment)
 	n := &notify.Notifier{Workspace: ws.Name, Environment: b.s.Environment, Root: b.s.Root, File: filepath.Join(dir, "notified.json"), Teams: ws.Teams, Store: b.s.Store}
-	for _, err := range n.Report(ctx, causes, b.inOrder) {
-		s.Warnings = append(s.Warnings, engine.Problem{Severity: engine.Warning, Summary: err.Error()})
-	}
+	s.warn(n.Report(ctx, causes, b.inOrder)...)
 }
 
 // cause is a failure as a team is told of it. A missing file, trouble of this machine and a lock are nobody's who could be called.

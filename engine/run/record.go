@@ -218,6 +218,7 @@ func (b *build) keepJudgements(list []judgement) {
 	for _, j := range list {
 		b.warn(j.id, j.Findings)
 	}
+	b.lineage.admit(list)
 	b.recorder.keep(&record{judgements: list})
 }
 
@@ -320,7 +321,7 @@ func (b *build) recorded(rec *record) {
 		return
 	}
 	if rec.err != nil {
-		outcome.Failure = "its result could not be recorded: " + rec.err.Error()
+		outcome.State, outcome.Failure = 0, "its result could not be recorded: "+rec.err.Error()
 	}
 	b.finished(rec.id, outcome)
 }

@@ -38,6 +38,15 @@ func (b *build) summary(wall time.Duration, interrupted bool) Summary {
 	return s
 }
 
+// warn adds what is no mistake in the workspace's files; nil errors are none.
+func (s *Summary) warn(errs ...error) {
+	for _, err := range errs {
+		if err != nil {
+			s.Warnings = append(s.Warnings, engine.Problem{Severity: engine.Warning, Summary: err.Error()})
+		}
+	}
+}
+
 // blockedBy counts the actions that wait for each root cause, and tells which causes stand in the way of what was asked for.
 func (b *build) blockedBy() (waiting map[graph.ActionID]int, minded map[graph.ActionID]bool) {
 	waiting, minded = map[graph.ActionID]int{}, map[graph.ActionID]bool{}

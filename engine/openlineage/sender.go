@@ -1,0 +1,267 @@
+package openlineage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// Config says where events go. One of URL and File is set.
+type Config struct {
+	URL  string // of an endpoint; without a path, /api/v1/lineage is added
+	Key  string // bearer token for the endpoint; "": none
+	File string // to append to
+	Name string // of the file, for messages
+	Dir  string // where events wait until they are delivered
+	// Lock keeps two processes from delivering what waits in Dir; release is nil while another one does.
+	Lock func() (release func(), err error)
+}
+
+const (
+	// moment is how long the end of a build waits for an endpoint that has answered before.
+	moment = 250 * time.Millisecond
+	// After a failure the next attempt comes later, each time after twice as long.
+	firstPause, lastPause = time.Second, 30 * time.Second
+	// inHand is how many events may be on their way to the disk.
+	inHand = 1024
+	// answeredFile in Dir says that the endpoint answered when it was last asked.
+	answeredFile = "answered"
+)
+
+var (
+	errOver = errors.New("the build is over")
+	errBusy = errors.New("another dpb delivers")
+)
+
+// Sender writes events to the disk in the background, and delivers them from there, each at least once and in order.
+type Sender struct {
+	sink     sink
+	local    bool // it is a file
+	spool    *spool
+	lock     func() (func(), error)
+	answered string // path of the mark
+	earlier  int    // events that earlier builds left
+
+	events  chan func() (*Event, error)
+	written chan struct{} // closed when all is on disk
+	more    chan struct{} // says that there is something to deliver
+	ending  chan struct{} // closed when nothing comes any more
+	done    chan struct{} // closed when nothing is delivered any more
+	giveUp  context.CancelCauseFunc
+	answers atomic.Int64
+
+	lost    failure // of the goroutine that writes
+	crashed any
+
+	refused, damaged failure // of the goroutine that delivers
+	failed           error   // of its last attempt
+}
+
+// failure counts events, and keeps why the last of them failed.
+type failure struct {
+	events int
+	err    error
+}
+
+func (f *failure) add(err error) { f.events, f.err = f.events+1, err }
+
+// Open begins to deliver what earlier builds left. Its error is that of a URL that is none, or of a folder that can't be read.
+func Open(c Config) (s *Sender, err error) {
+	s = &Sender{sink: &file{c.File, c.Name}, local: c.File != "", lock: c.Lock, answered: filepath.Join(c.Dir, answeredFile), events: make(chan func() (*Event, error), inHand),
+		written: make(chan struct{}), more: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{})}
+	if !s.local {
+		if s.sink, err = newEndpoint(c.URL, c.Key); err != nil {
+			return nil, err
+		}
+	}
+	if s.spool, err = openSpool(c.Dir); err != nil {
+		return nil, err
+	}
+	s.earlier, _ = s.spool.left()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s.giveUp = cancel
+	go s.write()
+	go s.deliver(ctx)
+	return s, nil
+}
+
+// Send hands in what makes an event, nil for none. That is called later on another goroutine, in the order in which it was handed in. Send waits for nothing but the
+// local disk, and for that only where many events are on their way there.
+func (s *Sender) Send(event func() (*Event, error)) { s.events <- event }
+
+// Close waits until all is on disk, for a file until it is delivered, and for an endpoint that has answered before a moment. What is left is for the next build. It
+// returns what people should know, as warnings.
+func (s *Sender) Close() []error {
+	close(s.events)
+	<-s.written
+	close(s.ending)
+	if s.crashed != nil {
+		panic(s.crashed)
+	}
+	before := s.answers.Load()
+	waited := s.await()
+	s.giveUp(errOver)
+	<-s.done
+	if over := errors.Is(s.failed, errOver); over && waited && s.answers.Load() == before || s.failed != nil && !over && !errors.Is(s.failed, errBusy) {
+		_ = os.Remove(s.answered) // the next build does not wait for it
+	}
+	return s.warnings(waited)
+}
+
+// await gives the end of the delivery its time.
+func (s *Sender) await() (waited bool) {
+	var limit <-chan time.Time
+	if !s.local {
+		if _, err := os.Lstat(s.answered); err != nil {
+			return false
+		}
+		limit = time.After(moment)
+	}
+	select {
+	case <-s.done:
+	case <-limit:
+	}
+	return true
+}
+
+func (s *Sender) warnings(waited bool) (out []error) {
+	waiting, dropped := s.spool.left()
+	add := func(n int, format string, args ...any) {
+		if n > 0 {
+			out = append(out, fmt.Errorf(format, args...))
+		}
+	}
+	add(s.lost.events, "%s could not be written: %w", events(s.lost.events), s.lost.err)
+	add(s.damaged.events, "%s of an earlier build could not be read, and are lost: %w", events(s.damaged.events), s.damaged.err)
+	add(s.refused.events, "%s %w to %s, and they are dropped", s.sink.name(), s.refused.err, events(s.refused.events))
+	add(dropped, "%s were dropped, the oldest: %d wait for %s, and no more are kept", events(dropped), waiting, s.sink.name())
+	switch {
+	case waiting == 0 || errors.Is(s.failed, errBusy):
+	case s.failed != nil && !errors.Is(s.failed, errOver):
+		out = append(out, fmt.Errorf("%s wait for the next build, as %s does not take them: %w", events(waiting), s.sink.name(), s.failed))
+	case s.answers.Load() == 0 && (waited || s.earlier > 0):
+		out = append(out, fmt.Errorf("%s wait for the next build, as %s has not answered yet", events(waiting), s.sink.name()))
+	}
+	return out
+}
+
+func events(n int) string {
+	if n == 1 {
+		return "1 run event"
+	}
+	return fmt.Sprintf("%d run events", n)
+}
+
+func (s *Sender) write() {
+	defer close(s.written)
+	for event := range s.events {
+		if s.crashed != nil {
+			continue
+		}
+		if err := s.writeOne(event); err != nil {
+			s.lost.add(err)
+			continue
+		}
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *Sender) writeOne(event func() (*Event, error)) error {
+	defer func() {
+		if p := recover(); p != nil {
+			s.crashed = fmt.Sprintf("%v\n%s", p, debug.Stack())
+		}
+	}()
+	e, err := event()
+	if err != nil || e == nil {
+		return err
+	}
+	text, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	return s.spool.add(text)
+}
+
+// deliver goes on until nothing waits and nothing comes any more, or it is to give up. After the end of the build nothing is tried again.
+func (s *Sender) deliver(ctx context.Context) {
+	defer close(s.done)
+	defer s.sink.close()
+	for pause := firstPause; s.something(ctx); {
+		if s.failed = s.round(ctx); s.failed == nil {
+			pause = firstPause
+			continue
+		}
+		select {
+		case <-s.ending:
+			return
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
+		}
+	}
+}
+
+// something waits for events; false if none will come.
+func (s *Sender) something(ctx context.Context) bool {
+	if s.spool.oldest() != "" {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-s.more:
+		return true
+	case <-s.ending:
+		return s.spool.oldest() != ""
+	}
+}
+
+// round delivers all that waits.
+func (s *Sender) round(ctx context.Context) error {
+	release, err := s.lock()
+	switch {
+	case err != nil:
+		return err
+	case release == nil:
+		return errBusy
+	}
+	defer release()
+	if err := s.spool.list(); err != nil {
+		return err
+	}
+	for {
+		name, event, err := s.spool.first()
+		if err != nil || name == "" {
+			return err
+		}
+		if err := s.deliverOne(ctx, event); err != nil {
+			return err
+		}
+		s.spool.remove(name)
+	}
+}
+
+// deliverOne is done with an event also where it can't ever be delivered.
+func (s *Sender) deliverOne(ctx context.Context, event []byte) error {
+	if !json.Valid(event) { // a loss of power
+		s.damaged.add(errors.New("its file is damaged"))
+		return nil
+	}
+	err := s.sink.deliver(ctx, event)
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		s.refused.add(err)
+		err = nil
+	}
+	if err == nil && s.answers.Add(1) == 1 && !s.local {
+		_ = os.WriteFile(s.answered, nil, 0o666) // without it, the next build does not wait
+	}
+	return err
+}
