@@ -59,11 +59,11 @@ func (s *Session) Lateness(n *graph.Node, partitions []int) (Lateness, error) {
 // addPromise counts one partition.
 func (s *Session) addPromise(r *Lateness, n *graph.Node, i int) error {
 	due := n.Due(i)
-	counts, err := s.promiseCounts(n, due)
+	began, err := s.began(n)
 	if err != nil {
 		return err
 	}
-	if !counts && !due.After(s.Now) {
+	if (began.IsZero() || due.Before(began)) && !due.After(s.Now) {
 		r.Before++
 		return nil
 	}

@@ -69,9 +69,9 @@ func (b *build) missed() (out []notify.Cause, err error) {
 			if !p.Overdue() {
 				continue
 			}
-			if counts, err := b.s.promiseCounts(n, p.Due); err != nil {
+			if began, err := b.s.began(n); err != nil {
 				return out, err
-			} else if counts {
+			} else if !began.IsZero() {
 				out = append(out, b.miss(n, i, p))
 			}
 		}

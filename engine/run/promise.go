@@ -12,7 +12,8 @@ import (
 // soon is how long before its due time a partition that is not there yet is said to be due soon, or earlier if what is left to do takes half of that time or more.
 const soon = time.Hour
 
-// Promise is where a partition stands with its promise on time. A partition that was accepted once is there: what makes it stale later breaks no promise.
+// Promise is where a partition stands with its promise on time. A partition that was accepted once is there: what makes it stale later breaks no promise. One that was
+// due before its target had a first version was promised to nobody.
 type Promise struct {
 	Due   time.Time // in the timezone of the partition's dimension; zero: nothing is promised
 	There bool
@@ -52,27 +53,28 @@ func (p *Promises) Of(n *graph.Node, i int) (Promise, error) {
 		out.Soon = until <= max(soon, 2*left)
 		return out, err
 	}
-	out.Late = max(p.now.Sub(out.Due), 1) // what is due now is late
-	return out, nil
+	began, err := p.s.began(n)
+	if err == nil && !out.Due.Before(began) {
+		out.Late = max(p.now.Sub(out.Due), 1) // what is due now is late
+	}
+	return out, err
 }
 
-// promiseCounts says whether somebody may have waited for a partition at its due time: the target had a version by then. What was due before, as in years that are
-// computed afterwards, is no miss.
-func (s *Session) promiseCounts(n *graph.Node, due time.Time) (bool, error) {
-	began, ok := s.began[n]
-	if !ok && s.Ledger != nil {
-		first, _, err := s.Ledger.FirstVersion(s.Graph.Workspace.Name, n.Target.Label)
-		if err != nil {
-			return false, err
-		}
-		if began = first.Created; s.began == nil {
-			s.began = map[*graph.Node]time.Time{}
-		}
-		if !began.IsZero() {
-			s.began[n] = began
-		}
+// began is when a target got its first version, in whatever checkout; zero if it has none. Nobody waited for what was due before that, as for years that are computed
+// afterwards.
+func (s *Session) began(n *graph.Node) (time.Time, error) {
+	if at, ok := s.begun[n]; ok || s.Ledger == nil {
+		return at, nil
 	}
-	return !began.IsZero() && due.After(began), nil
+	first, ok, err := s.Ledger.FirstVersion(s.Graph.Workspace.Name, n.Target.Label)
+	if err != nil || !ok {
+		return time.Time{}, err
+	}
+	if s.begun == nil {
+		s.begun = map[*graph.Node]time.Time{}
+	}
+	s.begun[n] = first.Created
+	return first.Created, nil
 }
 
 func isGood(state engine.State) bool { return state == engine.Fresh || state == engine.Frozen }

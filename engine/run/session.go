@@ -53,7 +53,7 @@ type Session struct {
 	retired  []ledger.Current // pointers at partitions and targets that are no more
 
 	usual        map[*graph.Node]Usual
-	began        map[*graph.Node]time.Time // when the first versions of targets were made
+	begun        map[*graph.Node]time.Time // when the first versions of targets were made
 	mu           sync.Mutex
 	recipes      map[*graph.Node]*recipe
 	judged       []judgement                            // not recorded yet
@@ -248,15 +248,6 @@ func (s *Session) Foresee(ctx context.Context, selected []graph.Selected) (*plan
 }
 
 func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drift bool) (*plan.Decider, []graph.Selected, error) {
-	b, needed, err := s.survey(ctx, selected, drift)
-	if err != nil {
-		return nil, nil, err
-	}
-	return b.decider, needed, nil
-}
-
-// survey begins a build that goes no further than to decide all actions.
-func (s *Session) survey(ctx context.Context, selected []graph.Selected, drift bool) (*build, []graph.Selected, error) {
 	s.stat.Context = ctx
 	b := &build{s: s, lookForDrift: drift}
 	if err := b.begin(selected); err != nil {
@@ -283,7 +274,7 @@ func (s *Session) survey(ctx context.Context, selected []graph.Selected, drift b
 			return nil, nil, ctx.Err()
 		}
 	}
-	return b, needed, nil
+	return b.decider, needed, nil
 }
 
 // Current is the version that the checkout's pointer names; zero if it names none.

@@ -65,6 +65,7 @@ target "balance" {
 target "royalties" {
   description  = "The statement of a month: what each artist earned in it, and the balance at its end"
   partition_by = ["month"]
+  due          = "+1d 09:00"
 
   inputs = [":earnings"]
   input "balance" {

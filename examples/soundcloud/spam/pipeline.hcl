@@ -6,6 +6,7 @@ package {
 target "classified" {
   description  = "Every play with the confidence that it is spam; null where no user is known"
   partition_by = ["day"]
+  due          = "06:00"
 
   input "plays" {
     from = "//plays:plays"
