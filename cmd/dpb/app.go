@@ -38,6 +38,7 @@ type app struct {
 	json     bool
 	lockWait time.Duration // --lock-timeout
 	existing bool          // the command is about a store that is there
+	warns    bool          // the command tells warnings although it only reads
 
 	root    string
 	now     time.Time
@@ -62,7 +63,7 @@ keeps every version with the code that made it, and dpb status says in which sta
 	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
 	f.StringVar(&a.nowText, "now", "", "the time that decides which partitions have ended, such as 2017-06-15T00:00:00Z; default: the clock")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%w; see %s --help", err, c.CommandPath()) })
-	root.AddCommand(a.initCmd(), a.buildCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
+	root.AddCommand(a.initCmd(), a.buildCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
 		a.fmtCmd(), a.validateCmd(), a.versionCmd())
 	for _, c := range root.Commands() {
 		wrapUsage(c)
@@ -255,7 +256,7 @@ func (a *app) withGraph(f func(*graph.Graph) error) error {
 
 // withSession loads the workspace and opens its store.
 func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error) {
-	g, err := a.load(!readOnly)
+	g, err := a.load(!readOnly || a.warns)
 	if err != nil {
 		return err
 	}

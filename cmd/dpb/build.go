@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
-	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/spf13/cobra"
 )
@@ -143,31 +141,4 @@ func outcome(s run.Summary, err error) error {
 		return nil
 	}
 	return &exitError{code: code}
-}
-
-// would is an action that a build would run, or might.
-type would struct {
-	Target    string `json:"target"`
-	Partition string `json:"partition,omitempty"`
-	State     string `json:"state"`
-	Reason    string `json:"reason"`
-}
-
-func printWould(a *app, list []would, runs, might int) error {
-	if a.json {
-		return a.printJSON(list)
-	}
-	for _, w := range list {
-		label, _ := engine.ParseLabel(w.Target, "")
-		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, label.At(w.Partition), ui.Text(w.Reason))
-	}
-	switch {
-	case runs == 0 && might == 0:
-		fmt.Fprintln(a.stderr, "nothing to do")
-	case might == 0:
-		fmt.Fprintf(a.stderr, "%s to run\n", plural(runs, "job"))
-	default:
-		fmt.Fprintf(a.stderr, "%s to run, and at most %d more, which depend on what these give\n", plural(runs, "job"), might)
-	}
-	return nil
 }

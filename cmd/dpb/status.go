@@ -324,37 +324,3 @@ func paint(state string) string {
 	}
 	return color.YellowString(state)
 }
-
-// dryRun lists the actions that a build would run, with those that it might.
-func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selected) error {
-	d, needed, err := s.Foresee(ctx, selected)
-	if err != nil {
-		return err
-	}
-	list, runs, might, code := []would{}, 0, 0, exitOK
-	for _, sel := range needed {
-		n := sel.Node
-		for _, i := range sel.Partitions {
-			state := d.State(n, i)
-			switch state {
-			case engine.Fresh, engine.Frozen:
-				continue
-			case engine.Stale, engine.Failed:
-				runs++
-			case engine.Undecided:
-				might++
-			default:
-				code = worst(code, exitOfState(state, rootState(s.Graph, d, n, i)))
-			}
-			st, err := statusOf(ctx, s, d, n, i)
-			if err != nil {
-				return err
-			}
-			list = append(list, would{st.Target, st.Partition, st.State, st.Reason})
-		}
-	}
-	if err := printWould(a, list, runs, might); err != nil || code == exitOK {
-		return err
-	}
-	return &exitError{code: code}
-}

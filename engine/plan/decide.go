@@ -188,16 +188,9 @@ func describeSource(s *engine.Section, n *graph.Node, i int, t cache.TreeDigest)
 
 // keyParts lists the sections of an action's key. With keep, it is handed each section's bytes as well.
 func (w *Worker) keyParts(n *graph.Node, i int, o *obstacle, keep func(engine.Part, []byte)) ([]engine.Part, error) {
-	s := &w.d.nodes[n.Index]
-	w.parts = append(w.parts[:0], s.target)
-	if keep != nil {
-		keep(s.target, s.body)
-	}
-	w.section.Reset()
-	if err := n.Target.DescribePartition(&w.section, n.Set.Partition(i), n.Set.Intervals(i)); err != nil {
+	if err := w.ownParts(n, i, keep); err != nil {
 		return nil, err
 	}
-	w.add("partition", keep)
 	for k, in := range n.Target.Inputs {
 		name := w.partName(in)
 		if keep == nil && w.remembered(n, k, i, name) {
@@ -216,6 +209,32 @@ func (w *Worker) keyParts(n *graph.Node, i int, o *obstacle, keep func(engine.Pa
 		w.remember(n, k, i)
 	}
 	return w.parts, nil
+}
+
+// OwnParts lists the sections of a key that don't depend on inputs, of the target and of the partition: they are known before any producer is decided. keep is handed
+// each one's bytes, unless it is nil.
+func (w *Worker) OwnParts(n *graph.Node, i int, keep func(engine.Part, []byte)) ([]engine.Part, error) {
+	if _, err := w.d.Recipe(n); err != nil {
+		return nil, err
+	}
+	if err := w.ownParts(n, i, keep); err != nil {
+		return nil, err
+	}
+	return slices.Clone(w.parts), nil
+}
+
+func (w *Worker) ownParts(n *graph.Node, i int, keep func(engine.Part, []byte)) error {
+	s := &w.d.nodes[n.Index]
+	w.parts = append(w.parts[:0], s.target)
+	if keep != nil {
+		keep(s.target, s.body)
+	}
+	w.section.Reset()
+	if err := n.Target.DescribePartition(&w.section, n.Set.Partition(i), n.Set.Intervals(i)); err != nil {
+		return err
+	}
+	w.add("partition", keep)
+	return nil
 }
 
 func (w *Worker) add(name string, keep func(engine.Part, []byte)) {

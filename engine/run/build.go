@@ -199,7 +199,7 @@ func (b *build) decide(w *plan.Worker, n *graph.Node, i int) decision {
 	if d.record, d.err = b.upToDate(n, i); d.err != nil {
 		return d
 	}
-	d.needed = d.record != nil && d.record.show && b.nodes[n.Index].asked && !b.s.Present(context.Background(), b.decider, n, i)
+	d.needed = b.lacks(n, i, d.record)
 	return d
 }
 

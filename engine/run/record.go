@@ -285,6 +285,25 @@ func (s *Session) pin(outputs []engine.VersionOutput) {
 
 // upToDate is what a fresh action without a job has to record: nothing if the pointer and dpb-out are as they should be.
 func (b *build) upToDate(n *graph.Node, i int) (*record, error) {
+	rec := b.outdated(n, i)
+	if rec == nil {
+		return nil, nil
+	}
+	if rec.version != nil {
+		b.s.setVersion(rec, rec.version)
+		return rec, nil
+	}
+	current := b.s.Current(n, i)
+	v, ok, err := b.s.version(current)
+	if err == nil && !ok {
+		err = fmt.Errorf("the ledger has no version %s, which current names", current.Short())
+	}
+	rec.version = &v
+	return rec, err
+}
+
+// outdated is upToDate as far as it changes nothing.
+func (b *build) outdated(n *graph.Node, i int) *record {
 	id, current := n.Base+graph.ActionID(i), b.s.Current(n, i)
 	p, decided := b.decider.Pending(id)
 	rec := &record{id: id, show: isJob(n), shape: b.pointed(n, i, p.Unmeasured)}
@@ -293,18 +312,14 @@ func (b *build) upToDate(n *graph.Node, i int) (*record, error) {
 		rec.restored, rec.point = rec.version.ID != current, rec.version.ID != current || b.s.currentRules(n, i) != rec.shape
 	}
 	if !rec.point && (!isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current)) {
-		return nil, nil
+		return nil
 	}
-	if rec.version != nil {
-		b.s.setVersion(rec, rec.version)
-		return rec, nil
-	}
-	v, ok, err := b.s.version(current)
-	if err == nil && !ok {
-		err = fmt.Errorf("the ledger has no version %s, which current names", current.Short())
-	}
-	rec.version = &v
-	return rec, err
+	return rec
+}
+
+// lacks says that dpb-out has to show a fresh action whose bytes are gone.
+func (b *build) lacks(n *graph.Node, i int, outdated *record) bool {
+	return outdated != nil && outdated.show && b.nodes[n.Index].asked && !b.s.Present(context.Background(), b.decider, n, i)
 }
 
 // recorded tells people of a job whose result is safe, and notes what could not be recorded.

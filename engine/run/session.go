@@ -248,6 +248,15 @@ func (s *Session) Foresee(ctx context.Context, selected []graph.Selected) (*plan
 }
 
 func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drift bool) (*plan.Decider, []graph.Selected, error) {
+	b, needed, err := s.survey(ctx, selected, drift)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b.decider, needed, nil
+}
+
+// survey begins a build that goes no further than to decide all actions.
+func (s *Session) survey(ctx context.Context, selected []graph.Selected, drift bool) (*build, []graph.Selected, error) {
 	s.stat.Context = ctx
 	b := &build{s: s, lookForDrift: drift}
 	if err := b.begin(selected); err != nil {
@@ -274,7 +283,7 @@ func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drif
 			return nil, nil, ctx.Err()
 		}
 	}
-	return b.decider, needed, nil
+	return b, needed, nil
 }
 
 // Current is the version that the checkout's pointer names; zero if it names none.

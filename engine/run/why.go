@@ -517,16 +517,27 @@ func (s *Session) reason(d *plan.Decider, n *graph.Node, i int) string {
 	if err != nil {
 		return "its history can't be read"
 	}
-	if len(changes) == 0 {
-		if n.Target.ValidFor > 0 {
-			return fmt.Sprintf("its result has expired: it was valid for %s", n.Target.ValidFor)
-		}
-		if s.boxes.Mode == sandbox.Require && !s.madeIsolated(d.Key(n, i)) {
-			return "its result was made without isolation"
-		}
-		return "its bytes are gone, and are needed"
+	if len(changes) > 0 {
+		return Reason(changes)
 	}
-	return Reason(changes)
+	switch s.unchangedWord(d, n, i) {
+	case "expired":
+		return fmt.Sprintf("its result has expired: it was valid for %s", n.Target.ValidFor)
+	case "not isolated":
+		return "its result was made without isolation"
+	}
+	return "its bytes are gone, and are needed"
+}
+
+// unchangedWord says in a word why a job runs although its key is that of the current version.
+func (s *Session) unchangedWord(d *plan.Decider, n *graph.Node, i int) string {
+	switch {
+	case n.Target.ValidFor > 0:
+		return "expired"
+	case s.boxes.Mode == sandbox.Require && !s.madeIsolated(d.Key(n, i)):
+		return "not isolated"
+	}
+	return "evicted"
 }
 
 // madeIsolated says whether the result of a key, if there is one, was made by an isolated job.

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/spf13/cobra"
+)
+
+type planFlags struct {
+	jobs       int
+	edges, all bool
+	partitions []string
+}
+
+func (a *app) planCmd() *cobra.Command {
+	var f planFlags
+	c := &cobra.Command{
+		Use:   "plan [PATTERN...]",
+		Short: "Say what a build would run, why, and how long that takes",
+		Long: `Say what a build would run, why, and how long that takes: by target, with the jobs that run for certain and those that early cutoff may spare; the critical path; and
+what no build can do anything about, with who can. Times come from the newest runs that the ledger has of each target; where there are none they are unknown. Changes
+nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsage, exitLocal),
+		Example:           "  dpb plan\n  dpb plan //reports/... -j 8\n  dpb plan :plays --partition day=2017-06-01..2017-06-07 --json",
+		ValidArgsFunction: a.completeLabels,
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.jobs < 1 && c.Flags().Changed("jobs") {
+				return usagef("-j %d: want a positive number", f.jobs)
+			}
+			a.warns = true
+			return a.withSession(true, func(s *run.Session) error {
+				selected, err := a.selectPatterns(s.Graph, args, f.partitions)
+				if err != nil {
+					return err
+				}
+				forecast, err := s.Forecast(c.Context(), selected, f.jobs)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(forecast)
+				}
+				ui.Forecast(a.stdout, forecast, f.edges, f.all)
+				return nil
+			})
+		},
+	}
+	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "reckon with so many jobs at once; default: one a core")
+	c.Flags().BoolVar(&f.edges, "edges", false, "say in words what each target reads")
+	c.Flags().BoolVarP(&f.all, "all", "a", false, "leave nothing out of long lists")
+	c.Flags().StringArrayVarP(&f.partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
+	a.sandboxFlag(c)
+	a.jsonFlag(c)
+	return c
+}
+
+// dryRun lists the actions that a build would run, with those that it might.
+func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selected) error {
+	o, err := s.Outlook(ctx, selected)
+	if err != nil {
+		return err
+	}
+	list, counts, code := []would{}, map[run.Fate]int{}, exitOK
+	for _, sel := range o.Needed {
+		for _, i := range sel.Partitions {
+			fate := o.Fate(sel.Node, i)
+			if fate == run.Idle || fate == run.Judged && o.Decider.State(sel.Node, i) == engine.Fresh {
+				continue
+			}
+			counts[fate]++
+			w, exit, err := wouldDo(ctx, s, o, sel.Node, i)
+			if err != nil {
+				return err
+			}
+			list, code = append(list, w), worst(code, exit)
+		}
+	}
+	if err := printWould(a, list, counts); err != nil || code == exitOK {
+		return err
+	}
+	return &exitError{code: code}
+}
+
+// wouldDo says what a build would do about an action, with the exit code for what can't be done.
+func wouldDo(ctx context.Context, s *run.Session, o *run.Outlook, n *graph.Node, i int) (would, int, error) {
+	st, err := statusOf(ctx, s, o.Decider, n, i)
+	if err != nil {
+		return would{}, 0, err
+	}
+	state, code := o.Decider.State(n, i), exitOK
+	switch {
+	case o.Fate(n, i) != run.Halted && (state == engine.Fresh || state == engine.Held):
+		st.State, st.Reason = "evicted", "its bytes are gone, and are needed"
+	case o.Decider.Problem(n.Base+graph.ActionID(i)) != nil:
+		code = exitFailed
+	case o.Fate(n, i) == run.Halted:
+		code = exitOfState(state, rootState(s.Graph, o.Decider, n, i))
+	}
+	return would{st.Target, st.Partition, st.State, st.Reason}, code, nil
+}
+
+// would is an action that a build would run, or might.
+type would struct {
+	Target    string `json:"target"`
+	Partition string `json:"partition,omitempty"`
+	State     string `json:"state"`
+	Reason    string `json:"reason"`
+}
+
+func printWould(a *app, list []would, counts map[run.Fate]int) error {
+	if a.json {
+		return a.printJSON(list)
+	}
+	for _, w := range list {
+		label, _ := engine.ParseLabel(w.Target, "")
+		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, label.At(w.Partition), ui.Text(w.Reason))
+	}
+	runs, might := counts[run.Runs], counts[run.MayRun]
+	switch {
+	case runs == 0 && might == 0:
+		fmt.Fprintln(a.stderr, "nothing to run")
+	case might == 0:
+		fmt.Fprintf(a.stderr, "%s to run\n", plural(runs, "job"))
+	default:
+		fmt.Fprintf(a.stderr, "%s to run, and at most %d more, which depend on what these give\n", plural(runs, "job"), might)
+	}
+	return nil
+}
