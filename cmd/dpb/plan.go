@@ -23,7 +23,7 @@ func (a *app) planCmd() *cobra.Command {
 		Use:   "plan [PATTERN...]",
 		Short: "Say what a build would run, why, and how long that takes",
 		Long: `Say what a build would run, why, and how long that takes: by target, with the jobs that run for certain and those that early cutoff may spare; the critical path; and
-what no build can do anything about, with who can. Times come from the newest runs that the ledger has of each target; where there are none they are unknown. Changes
+what no build can do anything about, with who can. It warns of due times that can't hold. Times come from the newest runs that the ledger has of each target; where there are none they are unknown. Changes
 nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsage, exitLocal),
 		Example:           "  dpb plan\n  dpb plan //reports/... -j 8\n  dpb plan :plays --partition day=2017-06-01..2017-06-07 --json",
 		ValidArgsFunction: a.completeLabels,
@@ -39,6 +39,13 @@ nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsag
 				}
 				forecast, err := s.Forecast(c.Context(), selected, f.jobs)
 				if err != nil {
+					return err
+				}
+				promises, err := s.CheckPromises()
+				if err != nil {
+					return err
+				}
+				if err := a.report(promises, a.sources); err != nil {
 					return err
 				}
 				if a.json {

@@ -73,7 +73,7 @@ func (a *app) checkPromises(g *graph.Graph) []engine.Problem {
 			return problems
 		}
 	}
-	problems, _ := run.CheckPromises(g, func(*graph.Node) (run.Usual, error) { return run.Usual{}, nil }) // which is the only thing that can fail
+	problems, _ := run.CheckPromises(g, func(*graph.Node) (run.Took, error) { return run.Took{}, nil }) // which is the only thing that can fail
 	return append(problems, engine.Problem{Severity: engine.Warning, Summary: "how long jobs take is not known, and only due times were compared: " + err.Error()})
 }
 

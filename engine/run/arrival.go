@@ -10,11 +10,11 @@ import (
 )
 
 // CheckPromises warns of promises on time that can't hold, by those of producers and by how long jobs took before.
-func (s *Session) CheckPromises() ([]engine.Problem, error) { return CheckPromises(s.Graph, s.Usual) }
+func (s *Session) CheckPromises() ([]engine.Problem, error) { return CheckPromises(s.Graph, s.Took) }
 
 // CheckPromises is that of a session, with took for what its ledger knows. It looks at the newest partition of each target: when a partition is due follows from its
 // time alone, so the newest that it reads of a producer are the last to come.
-func CheckPromises(g *graph.Graph, took func(*graph.Node) (Usual, error)) ([]engine.Problem, error) {
+func CheckPromises(g *graph.Graph, took func(*graph.Node) (Took, error)) ([]engine.Problem, error) {
 	c := arrivals{graph: g, took: took, ready: map[graph.ActionID]arrival{}}
 	for _, n := range g.Nodes {
 		if n.Target.Due.IsZero() || n.Set.Len() == 0 {
@@ -30,7 +30,7 @@ func CheckPromises(g *graph.Graph, took func(*graph.Node) (Usual, error)) ([]eng
 // arrivals find when actions can be there.
 type arrivals struct {
 	graph    *graph.Graph
-	took     func(*graph.Node) (Usual, error)
+	took     func(*graph.Node) (Took, error)
 	ready    map[graph.ActionID]arrival
 	problems []engine.Problem
 }
@@ -53,11 +53,11 @@ func ended(n *graph.Node, i int) arrival {
 
 type step struct {
 	node *graph.Node
-	Usual
+	Took
 }
 
 // then waits for one more job.
-func (c arrival) then(n *graph.Node, t Usual) arrival {
+func (c arrival) then(n *graph.Node, t Took) arrival {
 	if c.at.IsZero() || !isJob(n) {
 		return c
 	}

@@ -51,7 +51,9 @@ func (s *Session) Lateness(n *graph.Node, partitions []int) (Lateness, error) {
 		delays[k] = m.Delay
 		r.Worst = max(r.Worst, m.Delay)
 	}
-	r.Median = median(delays)
+	if slices.Sort(delays); len(delays) > 0 {
+		r.Median = quantile(delays, 0.5)
+	}
 	slices.SortStableFunc(r.Misses, func(x, y Miss) int { return cmp.Or(y.Due.Compare(x.Due), cmp.Compare(x.Partition, y.Partition)) })
 	return r, nil
 }

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"slices"
 	"time"
 
 	"github.com/dpb-build/dpb/engine"
@@ -85,7 +84,7 @@ func (p *Promises) remaining(n *graph.Node, i int) (time.Duration, error) {
 	if left, ok := p.left[id]; ok || isGood(p.decider.State(n, i)) {
 		return left, nil
 	}
-	took, err := p.s.Usual(n)
+	took, err := p.s.Took(n)
 	if err != nil {
 		return 0, err
 	}
@@ -103,45 +102,18 @@ func (p *Promises) remaining(n *graph.Node, i int) (time.Duration, error) {
 	return p.left[id], nil
 }
 
-// Usual is how long the jobs of a target took.
-type Usual struct {
-	Median time.Duration
-	Runs   int // that the median is of; 0: nobody knows
-}
-
-// measuredRuns is how many of the newest runs tell how long a job takes.
-const measuredRuns = 100
-
-// Usual asks the ledger how long the newest runs of a target took that succeeded, in all checkouts.
-func (s *Session) Usual(n *graph.Node) (t Usual, err error) {
-	if t, ok := s.usual[n]; ok || s.Ledger == nil || !isJob(n) {
+// Took says how long the newest jobs of a target took, in all checkouts that share the ledger; zero where that is not known.
+func (s *Session) Took(n *graph.Node) (Took, error) {
+	if t, ok := s.took[n]; ok || !isJob(n) {
 		return t, nil
 	}
-	runs, err := s.Ledger.Took(s.Graph.Workspace.Name, n.Target.Label, measuredRuns)
+	p, err := s.pace(n.Target.Label)
 	if err != nil {
-		return t, err
+		return Took{}, err
 	}
-	walls := make([]time.Duration, len(runs))
-	for k, r := range runs {
-		walls[k] = r.Wall
+	if s.took == nil {
+		s.took = map[*graph.Node]Took{}
 	}
-	t = Usual{Median: median(walls), Runs: len(walls)}
-	if s.usual == nil {
-		s.usual = map[*graph.Node]Usual{}
-	}
-	s.usual[n] = t
-	return t, nil
-}
-
-// median of times; of an even number, the mean of the two in the middle. It sorts them.
-func median(times []time.Duration) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	slices.Sort(times)
-	k := len(times) / 2
-	if len(times)%2 == 1 {
-		return times[k]
-	}
-	return times[k-1] + (times[k]-times[k-1])/2
+	s.took[n] = p.took
+	return p.took, nil
 }

@@ -52,7 +52,7 @@ type Session struct {
 	shapes   []shape          // by node
 	retired  []ledger.Current // pointers at partitions and targets that are no more
 
-	usual        map[*graph.Node]Usual
+	took         map[*graph.Node]Took
 	begun        map[*graph.Node]time.Time // when the first versions of targets were made
 	mu           sync.Mutex
 	recipes      map[*graph.Node]*recipe
