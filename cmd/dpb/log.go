@@ -18,7 +18,8 @@ func (a *app) logCmd() *cobra.Command {
 		Use:   "log LABEL[@PARTITION]",
 		Short: "List the versions of a partition, or print the log of its last job, or tell how often promises were kept",
 		Long: `List the versions of a partition, newest first, also those that rules hold and those that were accepted; * marks the one that is current. With --text
-it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran. With --lateness it takes patterns, and tells how often each due time was kept, by when a partition first was accepted.` + exits(exitOK, exitUsage, exitLocal),
+it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran. With --lateness it takes patterns, and tells how often each due time was kept: a partition is there from its first
+version on that was accepted.` + exits(exitOK, exitUsage, exitLocal),
 		Example: "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15\n  dpb log --lateness //...",
 		Args: func(c *cobra.Command, args []string) error {
 			if lateness {
