@@ -179,6 +179,14 @@ type Stamp struct {
 // StampOf is the stamp of a file as it was looked at.
 func StampOf(f os.FileInfo) Stamp { return entryOf(f).stamp() }
 
+// Changed is when somebody wrote to the file last, to its times or its name: ctime, or mtime where the system keeps none.
+func (s Stamp) Changed() time.Time {
+	if s.ctime != 0 {
+		return time.Unix(0, s.ctime)
+	}
+	return time.Unix(0, s.mtime)
+}
+
 func (e statEntry) stamp() Stamp { return Stamp{e.Size, e.Mtime, e.Ctime, e.Inode} }
 
 // Still says whether a file holds what it held when it had that stamp. It reads the file only if somebody wrote to it, or to its times.

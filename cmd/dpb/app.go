@@ -63,7 +63,7 @@ keeps every version with the code that made it, and dpb status says in which sta
 	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
 	f.StringVar(&a.nowText, "now", "", "the time that decides which partitions have ended, such as 2017-06-15T00:00:00Z; default: the clock")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%w; see %s --help", err, c.CommandPath()) })
-	root.AddCommand(a.initCmd(), a.buildCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
+	root.AddCommand(a.initCmd(), a.buildCmd(), a.watchCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
 		a.fmtCmd(), a.validateCmd(), a.versionCmd())
 	for _, c := range root.Commands() {
 		wrapUsage(c)
@@ -173,20 +173,24 @@ func shortPath(path string) string {
 
 // load reads the workspace around the start directory and prints all problems. Its error is silent: everything was said.
 func (a *app) load(warnings bool) (*graph.Graph, error) {
-	ws, sources, problems, err := a.loadWorkspace()
+	g, problems, err := a.resolve()
 	if err != nil {
 		return nil, err
-	}
-	var g *graph.Graph
-	if !engine.HasErrors(problems) {
-		var more []engine.Problem
-		g, more = graph.New(ws, a.now)
-		problems = engine.SortProblems(append(problems, more...))
 	}
 	if !warnings && !engine.HasErrors(problems) {
 		return g, nil // build and validate tell them
 	}
-	return g, a.report(problems, sources)
+	return g, a.report(problems, a.sources)
+}
+
+// resolve reads the workspace around the start directory, with all that is wrong with it.
+func (a *app) resolve() (*graph.Graph, []engine.Problem, error) {
+	ws, _, problems, err := a.loadWorkspace()
+	if err != nil || engine.HasErrors(problems) {
+		return nil, problems, err
+	}
+	g, more := graph.New(ws, a.now)
+	return g, engine.SortProblems(append(problems, more...)), nil
 }
 
 func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem, error) {
@@ -255,11 +259,16 @@ func (a *app) withGraph(f func(*graph.Graph) error) error {
 }
 
 // withSession loads the workspace and opens its store.
-func (a *app) withSession(readOnly bool, f func(*run.Session) error) (err error) {
+func (a *app) withSession(readOnly bool, f func(*run.Session) error) error {
 	g, err := a.load(!readOnly || a.warns)
 	if err != nil {
 		return err
 	}
+	return a.inSession(g, readOnly, f)
+}
+
+// inSession opens the store of a workspace that is loaded.
+func (a *app) inSession(g *graph.Graph, readOnly bool, f func(*run.Session) error) (err error) {
 	mode, err := a.sandboxMode()
 	if err != nil {
 		return err

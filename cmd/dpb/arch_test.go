@@ -18,7 +18,7 @@ const module = "github.com/dpb-build/dpb/"
 var layers = [][]string{
 	{"cache", "cache/disk", "cache/cachetest", "cache/fault"},
 	{"engine", "engine/graph"},
-	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/openlineage", "engine/ledger", "engine/fingerprint"},
+	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/openlineage", "engine/ledger", "engine/fingerprint", "engine/watch"},
 	{"hcl", "hcl/diag", "engine/run"},
 	{"cmd/dpb", "cmd/dpb/internal/ui"},
 }
@@ -43,6 +43,7 @@ var only = map[string][]string{
 	"github.com/zeebo/xxh3":            {"engine/fingerprint"},
 	"github.com/fatih/color":           {"hcl/diag", "cmd/dpb", "cmd/dpb/internal/ui"},
 	"github.com/agext/levenshtein":     {"engine"},
+	"github.com/fsnotify/fsnotify":     {"engine/watch"},
 	"github.com/mattn/go-isatty":       {"cmd/dpb", "cmd/dpb/internal/ui"},
 	"net/http":                         {"engine/notify", "engine/openlineage"},
 	"github.com/google/uuid":           {"engine/openlineage", "engine/run"},

@@ -12,6 +12,7 @@ import (
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/ledger"
+	"github.com/dpb-build/dpb/engine/run"
 )
 
 // Exit codes. This file is the one place where they are decided.
@@ -102,7 +103,7 @@ func codeOf(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.code
-	case errors.Is(err, ledger.ErrLocked):
+	case errors.Is(err, ledger.ErrLocked), errors.As(err, new(*run.WatchedError)):
 		return exitLocked
 	}
 	return exitLocal

@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,6 +32,7 @@ func TestMain(m *testing.M) {
 //	told FILE [TYPE JOB@PARTITION...]   the file holds exactly these events of runs; they are moved to the file told
 //	edit FILE OLD NEW          replaces a text in a file, which must be there
 //	example NAME               copies examples/NAME into the script's directory
+//	await FILE REGEXP          waits until a file that a program writes holds a match, after the last one awaited; what came till then is the stderr
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
@@ -56,7 +59,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "told": told, "version": aVersion, "edit": edit, "example": example},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "told": told, "version": aVersion, "edit": edit, "example": example, "await": await},
 	})
 }
 
@@ -110,6 +113,32 @@ func example(ts *testscript.TestScript, _ bool, args []string) {
 	from, err := filepath.Abs(filepath.Join(os.Getenv("DPB_EXAMPLES"), args[0]))
 	ts.Check(err)
 	ts.Check(os.CopyFS(ts.MkAbs("."), os.DirFS(from)))
+}
+
+// patience is how long scripts wait for programs. None that works takes as long.
+const patience = time.Minute
+
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: await FILE REGEXP")
+	}
+	file, want, offset := ts.MkAbs(args[0]), regexp.MustCompile("(?m)"+args[1]+".*\n"), "AWAITED_"+args[0]
+	from, _ := strconv.Atoi(ts.Getenv(offset))
+	var text string
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		b, _ := os.ReadFile(file) // it may not be there yet
+		text = string(b[min(from, len(b)):])
+		if at := want.FindStringIndex(text); at != nil {
+			text = text[:at[1]]
+			break
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s does not say %q:\n%s", args[0], args[1], text)
+		}
+	}
+	ts.Setenv(offset, strconv.Itoa(from+len(text)))
+	ts.Check(os.WriteFile(ts.MkAbs(".awaited"), []byte(text), 0o666))
+	ts.Check(ts.Exec("sh", "-c", "cat .awaited >&2"))
 }
 
 func init() {

@@ -400,6 +400,9 @@ func (b *build) tries(id graph.ActionID) bool {
 func (b *build) settleStale(n *graph.Node, i int) {
 	id := n.Base + graph.ActionID(i)
 	outcome, tried := b.broken[id]
+	if !tried && b.opts.KeepFailed {
+		outcome, tried = b.failedBefore(n, i)
+	}
 	if err := b.decider.Problem(id); err != nil {
 		outcome, tried = Outcome{Failure: err.Error(), Local: errors.Is(err, disk.ErrChanging)}, true
 	}

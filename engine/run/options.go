@@ -9,12 +9,13 @@ import (
 
 // Options of a build.
 type Options struct {
-	Jobs      int  // how many run at once; 0: one a core
-	KeepGoing bool // after a failure, go on with what does not depend on it
-	Thaw      bool // what is asked for is brought to fresh although it is frozen
-	Order     Order
-	Budget    time.Duration // after which no job starts any more; 0: none
-	Events    Events
+	Jobs       int  // how many run at once; 0: one a core
+	KeepGoing  bool // after a failure, go on with what does not depend on it
+	KeepFailed bool // what failed before under the same key is failed, and is not tried again
+	Thaw       bool // what is asked for is brought to fresh although it is frozen
+	Order      Order
+	Budget     time.Duration // after which no job starts any more; 0: none
+	Events     Events
 	// Kill, when it is done, ends running jobs at once instead of politely.
 	Kill context.Context
 

@@ -16,14 +16,19 @@ const listed = 20
 // summary says at the end what ran, where the results lie, and what failed.
 func (p printer) summary(s run.Summary) []string {
 	lines := append([]string{p.headline(s)}, p.outputs(s.Outputs)...)
+	lines = append(lines, p.remarks(s)...)
+	return append(lines, p.failures(s.Failures)...)
+}
+
+// remarks are what is worth telling of a build that may have gone well.
+func (p printer) remarks(s run.Summary) (lines []string) {
 	for _, w := range s.Warnings {
 		lines = append(lines, p.problem(w)...)
 	}
 	if s.NotIsolated != "" {
 		lines = append(lines, p.yellow.Sprint("note")+": "+NotIsolated(s.NotIsolated))
 	}
-	lines = append(lines, p.warned(s.Warned)...)
-	return append(lines, p.failures(s.Failures)...)
+	return append(lines, p.warned(s.Warned)...)
 }
 
 // NotIsolated says that jobs ran without isolation, and why.

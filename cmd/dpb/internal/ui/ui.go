@@ -49,6 +49,8 @@ type Options struct {
 	Width   func() int // columns of the terminal, asked anew at each redraw; nil: the terminal is asked
 	Color   string     // "always", "never", or "auto" (also ""): on a terminal, unless NO_COLOR is set or TERM is dumb
 	Verbose bool       // also say when jobs start, and name each job however many there are
+	// Known says of a failure that people were told of it before, and need not be told again; nil: of none. Mode JSON tells all.
+	Known func(run.Job, run.Outcome) bool
 }
 
 // New returns the sink for a build's events. Call close when the build is over, also after a panic or an interruption: it leaves
@@ -61,6 +63,7 @@ func New(o Options) (events run.Events, close func()) {
 		o.JSON = os.Stdout
 	}
 	p := newPrinter(o.colored(), o.Verbose)
+	p.known = o.Known
 	switch o.mode() {
 	case TTY:
 		return watched(newLive(o.Out, o.size, time.Now, p), redraw)
