@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -27,7 +31,7 @@ type runEvent struct {
 	Job struct {
 		Name string `json:"name"`
 	} `json:"job"`
-	Outputs []struct{ Facets map[string]json.RawMessage }
+	Inputs, Outputs []struct{ Facets map[string]json.RawMessage }
 }
 
 func readEvents(t testing.TB, lines string) (out []runEvent) {
@@ -297,5 +301,217 @@ func TestLineageEvents(t *testing.T) {
 		if len(types) != 2 || types[0] != "START" {
 			t.Errorf("run %s has %v", id, types)
 		}
+	}
+}
+
+// listener is an OpenLineage server that keeps what it is told.
+type listener struct {
+	*httptest.Server
+	mu     sync.Mutex
+	lines  []string
+	keys   map[string]int // what was sent as Authorization
+	paths  map[string]int
+	answer int
+}
+
+func listen(t *testing.T) *listener {
+	t.Helper()
+	l := &listener{keys: map[string]int{}, paths: map[string]int{}, answer: http.StatusCreated}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.keys[r.Header.Get("Authorization")]++
+		l.paths[r.Method+" "+r.URL.Path]++
+		if l.answer/100 == 2 {
+			l.lines = append(l.lines, string(body))
+		}
+		w.WriteHeader(l.answer)
+	}))
+	t.Cleanup(l.Close)
+	return l
+}
+
+func (l *listener) heard() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
+}
+
+// awaitAll builds until all that waited is delivered: what a build does not deliver, the next ones do.
+func (l *listener) awaitAll(t *testing.T, dir string, want int) (out []runEvent) {
+	t.Helper()
+	for len(l.heard()) < want {
+		lineageBuild(t, dir)
+	}
+	return readEvents(t, strings.Join(l.heard(), ""))
+}
+
+const lineageKey = "S3CRET"
+
+// lineageBuild builds and returns what was said.
+func lineageBuild(t *testing.T, dir string) string {
+	t.Helper()
+	c := command(t, dir, unboxed("-j", "1")...)
+	c.Env = append(c.Env, "OPENLINEAGE_API_KEY="+lineageKey)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if strings.Contains(string(out), lineageKey) {
+		t.Errorf("the key is shown: %s", out)
+	}
+	return string(out)
+}
+
+// chain is a workspace of two jobs that tells url of its runs.
+func chain(url string) map[string]string {
+	return map[string]string{
+		"dpb.hcl": fmt.Sprintf("workspace \"shop\" {}\nevents { openlineage = %q }\n", url),
+		"pipeline.hcl": `
+target "a" {
+  command = ["sh", "-c", "echo 1 > $DPB_OUTPUT_A"]
+  output "a" { path = "a.txt" }
+}
+target "b" {
+  inputs  = [":a"]
+  command = ["sh", "-c", "echo 2 > $DPB_OUTPUT_B"]
+  output "b" { path = "b.txt" }
+}
+`}
+}
+
+func texts(events []runEvent) string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// TestLineageServer tells a server of a build: all events, in order, with the key. The version that a reads by b is the one that a's run made.
+func TestLineageServer(t *testing.T) {
+	l, dir := listen(t), t.TempDir()
+	write(t, dir, chain(l.URL))
+	lineageBuild(t, dir)
+	events := l.awaitAll(t, dir, 6)
+	if got, want := texts(events), "START build, START //:a, COMPLETE //:a, START //:b, COMPLETE //:b, COMPLETE build"; got != want && got != swapped(want) {
+		t.Errorf("it heard %s", got)
+	}
+	if len(l.keys) != 1 || l.keys["Bearer "+lineageKey] != 6 || l.paths["POST /api/v1/lineage"] != 6 {
+		t.Errorf("it was asked by %v with %v", l.paths, l.keys)
+	}
+	made, read := "", ""
+	for _, e := range events {
+		if e.Type == "COMPLETE" && e.Job.Name == "//:a" {
+			made = string(e.Outputs[0].Facets["version"])
+		}
+		if e.Type == "START" && e.Job.Name == "//:b" {
+			read = string(e.Inputs[0].Facets["version"])
+		}
+	}
+	if made == "" || made != read {
+		t.Errorf("a made %s, and b read %s", made, read)
+	}
+}
+
+// swapped is the order where b starts before the result of a is recorded.
+func swapped(s string) string {
+	return strings.Replace(s, "COMPLETE //:a, START //:b", "START //:b, COMPLETE //:a", 1)
+}
+
+// TestLineageHangs builds while the server keeps the first request and answers nothing. The build ends all the same, and the next ones deliver what it had to tell.
+func TestLineageHangs(t *testing.T) {
+	g, dir := newGate(t), t.TempDir()
+	asked, gone, end := make(chan struct{}, 100), make(chan struct{}, 100), make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		asked <- struct{}{}
+		select {
+		case <-r.Context().Done(): // dpb went
+			gone <- struct{}{}
+		case <-end:
+		}
+	}))
+	defer hanging.Close()
+	defer close(end)
+	files := gated(g, ".dpb")
+	files["dpb.hcl"] = chain(hanging.URL)["dpb.hcl"]
+	write(t, dir, files)
+	c := command(t, dir, unboxed("-j", "2")...)
+	var said bytes.Buffer
+	c.Stderr = &said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g.await()
+	<-asked // the server has a request, and never answers it
+	g.open("on")
+	if err := c.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	<-gone
+	if waiting := spooled(t, dir); len(waiting) != 6 {
+		t.Errorf("%d events wait", len(waiting))
+	}
+	l := listen(t)
+	write(t, dir, map[string]string{"dpb.hcl": chain(l.URL)["dpb.hcl"]})
+	events := l.awaitAll(t, dir, 6)
+	if got := texts(events); !strings.HasPrefix(got, "START build, START //:") || !strings.HasSuffix(got, "COMPLETE build") {
+		t.Errorf("it heard %s", got)
+	}
+	if waiting := spooled(t, dir); len(waiting) != 0 {
+		t.Errorf("%v still wait", waiting)
+	}
+}
+
+// spooled lists what waits in the store, and looks for the key there.
+func spooled(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, ".dpb", "checkouts", "*", "events", "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err != nil || bytes.Contains(text, []byte(lineageKey)) {
+			t.Errorf("%s: %v: %s", file, err, text)
+		}
+	}
+	return files
+}
+
+// TestLineageDead tells a port where nobody listens, and servers that refuse.
+func TestLineageDead(t *testing.T) {
+	l, dir := listen(t), t.TempDir()
+	l.Close()
+	write(t, dir, chain(l.URL+"/T0KEN"))
+	host := strings.TrimPrefix(l.URL, "http://")
+	out := lineageBuild(t, dir)
+	for !strings.Contains(out, "warning run events are not delivered to "+host+": dial tcp") { // a build may end before the first attempt does
+		if strings.Contains(out, "T0KEN") || len(spooled(t, dir)) != 6 {
+			t.Fatal(out)
+		}
+		out = lineageBuild(t, dir)
+	}
+
+	// A server that has no right answer gets them again, one that finds an event wrong does not.
+	l = listen(t)
+	l.answer = http.StatusForbidden
+	write(t, dir, chain(l.URL))
+	for !strings.Contains(out, "it answered 403 Forbidden") {
+		out = lineageBuild(t, dir)
+	}
+	if n := len(spooled(t, dir)); n != 6 {
+		t.Errorf("%d events wait", n)
+	}
+	l.mu.Lock()
+	l.answer = http.StatusUnprocessableEntity
+	l.mu.Unlock()
+	all := ""
+	for len(spooled(t, dir)) > 0 {
+		all += lineageBuild(t, dir)
+	}
+	if !strings.Contains(all, "run events are lost: ") || !strings.Contains(all, "it answered 422 Unprocessable Entity") {
+		t.Error(all)
 	}
 }

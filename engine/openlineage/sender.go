@@ -137,25 +137,19 @@ func (s *Sender) warnings(waited bool) (out []error) {
 			out = append(out, fmt.Errorf(format, args...))
 		}
 	}
-	add(s.lost.events, "%s could not be written: %w", events(s.lost.events), s.lost.err)
-	add(s.damaged.events, "%s of an earlier build could not be read, and are lost: %w", events(s.damaged.events), s.damaged.err)
-	add(s.refused.events, "%s %w to %s, and they are dropped", s.sink.name(), s.refused.err, events(s.refused.events))
-	add(dropped, "%s were dropped, the oldest: %d wait for %s, and no more are kept", events(dropped), waiting, s.sink.name())
+	to, left := s.sink.name(), fmt.Sprintf("the next build has %d to deliver", waiting)
+	add(s.lost.events, "run events are lost: %d could not be written: %w", s.lost.events, s.lost.err)
+	add(s.damaged.events, "run events are lost: %d of earlier builds could not be read: %w", s.damaged.events, s.damaged.err)
+	add(s.refused.events, "run events are lost: %s refused %d: it %w", to, s.refused.events, s.refused.err)
+	add(dropped, "run events are lost: too many wait for %s, and the oldest %d were dropped", to, dropped)
 	switch {
-	case waiting == 0 || errors.Is(s.failed, errBusy):
+	case errors.Is(s.failed, errBusy):
 	case s.failed != nil && !errors.Is(s.failed, errOver):
-		out = append(out, fmt.Errorf("%s wait for the next build, as %s does not take them: %w", events(waiting), s.sink.name(), s.failed))
+		add(waiting, "run events are not delivered to %s: %w; %s", to, s.failed, left)
 	case s.answers.Load() == 0 && (waited || s.earlier > 0):
-		out = append(out, fmt.Errorf("%s wait for the next build, as %s has not answered yet", events(waiting), s.sink.name()))
+		add(waiting, "run events are not delivered to %s: it has not answered yet; %s", to, left)
 	}
 	return out
-}
-
-func events(n int) string {
-	if n == 1 {
-		return "1 run event"
-	}
-	return fmt.Sprintf("%d run events", n)
 }
 
 func (s *Sender) write() {
