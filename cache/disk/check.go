@@ -217,7 +217,7 @@ const old = time.Hour
 // temporary removes what was left by processes that were killed as they replaced a file.
 func (c *Check) temporary() error {
 	var names []string
-	for _, pattern := range []string{".format-*", "checkouts/*/.*-*"} {
+	for _, pattern := range []string{".format-*", "checkouts/*/.*-*", "checkouts/*/*/.*-*"} {
 		more, err := filepath.Glob(filepath.Join(escapeGlob(c.Store.Dir), pattern))
 		if err != nil {
 			return err

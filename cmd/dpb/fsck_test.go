@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -115,6 +116,14 @@ func TestFsck(t *testing.T) {
 			`checkouts/other/checkout is damaged`, `removed`, ""},
 		{"killed process", func(t *testing.T, dir string) { write(t, dir, map[string]string{".dpb/jobs/p-1/tmp/x": "x"}) },
 			`1 temporary files \(1 bytes\) were left by processes that were killed`, `removed`, ""},
+		{"half an event", func(t *testing.T, dir string) {
+			name := ".dpb/checkouts/other/events/.1.json-2"
+			write(t, dir, map[string]string{name: "{"})
+			if err := os.Chtimes(filepath.Join(dir, name), time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		},
+			`checkouts/other/events/.1.json-2 was left by a process that was killed`, `removed`, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
