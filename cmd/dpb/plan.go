@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
@@ -13,6 +14,7 @@ import (
 
 type planFlags struct {
 	jobs       int
+	against    string
 	edges, all bool
 	partitions []string
 }
@@ -23,9 +25,12 @@ func (a *app) planCmd() *cobra.Command {
 		Use:   "plan [PATTERN...]",
 		Short: "Say what a build would run, why, and how long that takes",
 		Long: `Say what a build would run, why, and how long that takes: by target, with the jobs that run for certain and those that early cutoff may spare; the critical path; and
-what no build can do anything about, with who can. It warns of due times that can't hold. Times come from the newest runs that the ledger has of each target; where there are none they are unknown. Changes
-nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsage, exitLocal),
-		Example:           "  dpb plan\n  dpb plan //reports/... -j 8\n  dpb plan :plays --partition day=2017-06-01..2017-06-07 --json",
+what no build can do anything about, with who can. It warns of due times that can't hold. Times come from the newest runs that the ledger has of each target; where there
+are none they are unknown. Changes nothing. dpb build -n lists the partitions one by one.
+
+With --against it is about what differs from a git revision instead: which targets changed, in what, who owns them and what depends on them, and what it takes to
+bring all that was built from that revision up to date. It needs neither store nor data.` + exits(exitOK, exitUsage, exitLocal),
+		Example:           "  dpb plan\n  dpb plan //reports/... -j 8\n  dpb plan :plays --partition day=2017-06-01..2017-06-07 --json\n  dpb plan --against origin/main",
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.jobs < 1 && c.Flags().Changed("jobs") {
@@ -36,6 +41,9 @@ nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsag
 				selected, err := a.selectPatterns(s.Graph, args, f.partitions)
 				if err != nil {
 					return err
+				}
+				if f.against != "" {
+					return a.planAgainst(c.Context(), s, selected, len(args)+len(f.partitions) == 0, f)
 				}
 				forecast, err := s.Forecast(c.Context(), selected, f.jobs)
 				if err != nil {
@@ -56,6 +64,7 @@ nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsag
 			})
 		},
 	}
+	c.Flags().StringVar(&f.against, "against", "", "compare with this git revision, as if that were built: what the changes since touch, whose that is, and what recomputing costs")
 	c.Flags().IntVarP(&f.jobs, "jobs", "j", 0, "reckon with so many jobs at once; default: one a core")
 	c.Flags().BoolVar(&f.edges, "edges", false, "say in words what each target reads")
 	c.Flags().BoolVarP(&f.all, "all", "a", false, "leave nothing out of long lists")
@@ -63,6 +72,22 @@ nothing. dpb build -n lists the partitions one by one.` + exits(exitOK, exitUsag
 	a.sandboxFlag(c)
 	a.jsonFlag(c)
 	return c
+}
+
+func (a *app) planAgainst(ctx context.Context, s *run.Session, selected []graph.Selected, whole bool, f planFlags) error {
+	past, done, err := a.past(f.against)
+	if err != nil {
+		return err
+	}
+	against, err := s.Against(ctx, past, selected, whole, f.jobs)
+	if err = errors.Join(err, done()); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(against)
+	}
+	ui.Against(a.stdout, against, f.edges, f.all)
+	return nil
 }
 
 // dryRun lists the actions that a build would run, with those that it might.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -206,7 +205,7 @@ from a git revision, new ones included. A change of a pipeline.hcl can affect al
 					return err
 				}
 				if since != "" {
-					more, err := changedSince(a.root, since)
+					more, err := checkout{a.root, "--since"}.changedSince(since)
 					if err != nil {
 						return err
 					}
@@ -254,33 +253,6 @@ func (a *app) workspaceFiles(args []string) ([]string, error) {
 			return nil, usagef("%s lies outside of the workspace %s", arg, a.root)
 		}
 		out = append(out, filepath.ToSlash(rel))
-	}
-	return out, nil
-}
-
-// changedSince lists files that differ from a revision, also new ones, by path from the workspace's root.
-func changedSince(root, revision string) ([]string, error) {
-	if err := exec.Command("git", "-C", root, "rev-parse", "--git-dir").Run(); err != nil {
-		return nil, usagef("--since needs a git checkout, and %s is in none", root)
-	}
-	var out []string
-	for _, args := range [][]string{
-		{"diff", "--name-only", "--relative", "--no-renames", "-z", revision, "--"},
-		{"ls-files", "--others", "--exclude-standard", "-z"},
-	} {
-		b, err := exec.Command("git", append([]string{"-C", root}, args...)...).Output()
-		if err != nil {
-			text := err.Error()
-			if e, ok := err.(*exec.ExitError); ok {
-				text, _, _ = strings.Cut(strings.TrimSpace(string(e.Stderr)), "\n")
-			}
-			return nil, usagef("--since %s: git says: %s", revision, text)
-		}
-		for f := range strings.SplitSeq(strings.TrimRight(string(b), "\x00"), "\x00") {
-			if f != "" {
-				out = append(out, f)
-			}
-		}
 	}
 	return out, nil
 }

@@ -24,6 +24,33 @@ func (e *Edge) Words() string {
 	return strings.Join(parts, ", ")
 }
 
+// Mapping says by which rule the edge selects, whatever partitions there are.
+func (e *Edge) Mapping() string {
+	var parts []string
+	for k, m := range e.dims {
+		sp := e.From.Set.spans[k]
+		name, consumer := sp.dimension.Name, ""
+		if m.consumer >= 0 {
+			consumer = e.To.Set.spans[m.consumer].dimension.Name
+		}
+		words := map[relation]string{all: "all " + plural(name), same: "the same " + name, finer: "the " + plural(name) + " of the " + consumer,
+			coarser: "the " + name + " that holds the " + consumer, overlaps: "the " + plural(name) + " that overlap the " + consumer}[m.relation]
+		switch {
+		case m.relation == fixed:
+			words = fmt.Sprintf("%s %s only", name, sp.texts[sp.from+m.value])
+		case m.window != nil && m.window.FromStart:
+			words += fmt.Sprintf(", from the first to %+d", m.window.To)
+		case m.window != nil && (m.window.From != 0 || m.window.To != 0):
+			words += fmt.Sprintf(", from %+d to %+d", m.window.From, m.window.To)
+		}
+		if m.last {
+			words += ", the newest of them"
+		}
+		parts = append(parts, words)
+	}
+	return strings.Join(parts, "; ")
+}
+
 // uses says whether the consumer's dimension has a part in the selection.
 func (e *Edge) uses(sp span) bool {
 	for _, m := range e.dims {

@@ -112,6 +112,10 @@ func (s *Session) Forecast(ctx context.Context, selected []graph.Selected, place
 	if err != nil {
 		return nil, err
 	}
+	return o.forecast(ctx, places)
+}
+
+func (o *Outlook) forecast(ctx context.Context, places int) (*Forecast, error) {
 	opts := Options{Jobs: places}
 	opts.setDefaults()
 	f := newForecaster(o)
@@ -135,6 +139,7 @@ func (s *Session) Forecast(ctx context.Context, selected []graph.Selected, place
 		}
 	}
 	f.timing(out)
+	var err error
 	out.Halted, err = o.halts()
 	return out, err
 }

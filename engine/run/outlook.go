@@ -54,9 +54,8 @@ func (s *Session) Outlook(ctx context.Context, selected []graph.Selected) (*Outl
 	if err != nil {
 		return nil, err
 	}
-	o := &Outlook{Decider: b.decider, Needed: needed, s: s, b: b, nodes: make([]outlookNode, len(s.Graph.Nodes)), promised: map[cache.ActionKey]bool{},
-		stoppedBy: map[graph.ActionID]graph.ActionID{}, reasons: [][]string{nil}, sections: map[cache.SectionDigest]bool{}}
-	o.prepare()
+	o := newOutlook(s, b, needed)
+	o.findCommon()
 	for _, sel := range needed {
 		if err := o.foresee(sel); err != nil {
 			return nil, err
@@ -67,6 +66,17 @@ func (s *Session) Outlook(ctx context.Context, selected []graph.Selected) (*Outl
 	}
 	o.foreseeEvicted()
 	return o, nil
+}
+
+// newOutlook returns an outlook in which nothing is to be done.
+func newOutlook(s *Session, b *build, needed []graph.Selected) *Outlook {
+	o := &Outlook{Decider: b.decider, Needed: needed, s: s, b: b, nodes: make([]outlookNode, len(s.Graph.Nodes)), promised: map[cache.ActionKey]bool{},
+		stoppedBy: map[graph.ActionID]graph.ActionID{}, reasons: [][]string{nil}, sections: map[cache.SectionDigest]bool{}}
+	for _, sel := range needed {
+		size := sel.Node.Set.Len()
+		o.nodes[sel.Node.Index] = outlookNode{fate: make([]Fate, size), why: make([]uint16, size)}
+	}
+	return o
 }
 
 // Fate is what a build would do about an action that takes part.
@@ -85,12 +95,11 @@ func (o *Outlook) Why(n *graph.Node, i int) []string {
 	return nil
 }
 
-// prepare makes room, and finds targets that may have keys in common.
-func (o *Outlook) prepare() {
+// findCommon finds targets that may have keys in common.
+func (o *Outlook) findCommon() {
 	same := map[cache.SectionDigest][]*graph.Node{}
 	for _, sel := range o.Needed {
 		n := sel.Node
-		o.nodes[n.Index] = outlookNode{fate: make([]Fate, n.Set.Len()), why: make([]uint16, n.Set.Len())}
 		if !isJob(n) {
 			continue
 		}

@@ -164,6 +164,9 @@ func (r *readings) at(i int) (bytes int64, unknown int, err error) {
 // size is that of what an edge reads of one partition: as it is, or was, else as others of that output are in the mean.
 func (f *forecaster) size(e *graph.Edge, j int) size {
 	if f.Decider.State(e.From, j) == engine.MissingState {
+		if e.Input.Missing == engine.Block { // in the outlook of another state of things it may be there
+			return size{unknown: 1}
+		}
 		return size{}
 	}
 	if x := f.treeSize(made(f.Decider, e, j).Tree); x.unknown == 0 {

@@ -25,6 +25,98 @@ func Forecast(w io.Writer, f *run.Forecast, edges, all bool) {
 	writeLines(w, p.halted(f.Halted)...)
 }
 
+// Against prints how a workspace differs from a revision, whose that is, and what it takes to bring it up to date.
+func Against(w io.Writer, a *run.Against, edges, all bool) {
+	p := newPrinter(!color.NoColor, all)
+	if len(a.Changes) == 0 {
+		writeLines(w, "nothing that targets are made of differs from "+clean(a.Revision))
+		return
+	}
+	writeLines(w, p.faint.Sprintf("against %s (%s):", clean(a.Revision), a.Commit[:min(12, len(a.Commit))]))
+	writeLines(w, p.changes(a.Changes)...)
+	writeLines(w, p.owners(a.Owners)...)
+	f := a.Forecast
+	if f.Run.Jobs+f.MayRun.Jobs == 0 {
+		writeLines(w, "no job has to run for that")
+		return
+	}
+	writeLines(w, "", p.faint.Sprint("recomputing, were it all built as in "+clean(a.Revision)+":"))
+	writeLines(w, p.planned(f.Targets, edges)...)
+	writeLines(w, p.runs(f))
+	writeLines(w, p.times(f)...)
+	writeLines(w, p.critical(f.Critical)...)
+}
+
+// changes lists the targets that differ, and those that may for that.
+func (p printer) changes(changes []run.TargetChange) []string {
+	paint := map[string]*color.Color{run.ChangeAdded: p.green, run.ChangeRemoved: p.red, run.ChangeOwn: p.yellow}
+	rows := make([][]string, 0, len(changes))
+	for _, c := range changes[:p.limit(len(changes))] {
+		what := strings.Join(c.What, "; ")
+		if c.Change == run.ChangeConsumer {
+			what = strings.Join(append(c.What, "needs "+strings.Join(c.Because, ", ")), "; ")
+		}
+		word := c.Change
+		if k := paint[word]; k != nil {
+			word = k.Sprint(word)
+		}
+		rows = append(rows, []string{word, c.Target, touchedText(c), clean(what)})
+	}
+	return p.andMore(columns(rows), len(changes)-len(rows))
+}
+
+// touchedText says "2 of 30 partitions, 1 more may".
+func touchedText(c run.TargetChange) string {
+	if c.Change == run.ChangeRemoved || c.Partitions+c.May == 0 {
+		return ""
+	}
+	count := func(n int) string {
+		if n == c.Of {
+			return "all"
+		}
+		return Count(int64(n)) + " of " + Count(int64(c.Of))
+	}
+	switch {
+	case c.Of == 1 && c.May == 1:
+		return "may"
+	case c.Of == 1:
+		return ""
+	case c.May == 0:
+		return count(c.Partitions)
+	case c.Partitions == 0:
+		return count(c.May) + " may"
+	}
+	return count(c.Partitions) + ", " + Count(int64(c.May)) + " more may"
+}
+
+// owners names who has to know.
+func (p printer) owners(owners []run.OwnerChange) (lines []string) {
+	for _, o := range owners {
+		if o.Owner == "" {
+			continue
+		}
+		var parts []string
+		for _, x := range []struct {
+			what   string
+			labels []string
+		}{{"changed", o.Changed}, {"downstream", o.Consumers}} {
+			if len(x.labels) > 0 {
+				shown := x.labels[:p.limit(len(x.labels))]
+				text := strings.Join(shown, ", ")
+				if more := len(x.labels) - len(shown); more > 0 {
+					text += " and " + Count(int64(more)) + " more"
+				}
+				parts = append(parts, text+" "+x.what)
+			}
+		}
+		lines = append(lines, "  "+clean(o.Owner)+": "+strings.Join(parts, "; "))
+	}
+	if lines != nil {
+		lines = append([]string{p.faint.Sprint("owners:")}, lines...)
+	}
+	return lines
+}
+
 // planned is a table of the targets of which jobs run or may run.
 func (p printer) planned(targets []run.TargetForecast, edges bool) []string {
 	rows := [][]string{{"", p.faint.Sprint("to run"), p.faint.Sprint("may run"), p.faint.Sprint("reads"), p.faint.Sprint("a job takes"), p.faint.Sprint("in all")}}
@@ -108,16 +200,22 @@ func tookText(t *run.Took) string {
 	return fmt.Sprintf("%s (%s to %s)", Duration(t.Median), Duration(t.P10), Duration(t.P90))
 }
 
-func (p printer) jobs(f *run.Forecast) string {
-	line := "nothing to run"
+// runs counts the jobs.
+func (p printer) runs(f *run.Forecast) string {
 	switch {
 	case f.Run.Jobs > 0 && f.MayRun.Jobs > 0:
-		line = plural(f.Run.Jobs, "job") + " to run, and at most " + Count(int64(f.MayRun.Jobs)) + " more: what the others give decides"
+		return plural(f.Run.Jobs, "job") + " to run, and at most " + Count(int64(f.MayRun.Jobs)) + " more: what the others give decides"
 	case f.Run.Jobs > 0:
-		line = plural(f.Run.Jobs, "job") + " to run"
+		return plural(f.Run.Jobs, "job") + " to run"
 	case f.MayRun.Jobs > 0:
-		line = "at most " + plural(f.MayRun.Jobs, "job") + " to run"
+		return "at most " + plural(f.MayRun.Jobs, "job") + " to run"
 	}
+	return "nothing to run"
+}
+
+// jobs counts all that takes part.
+func (p printer) jobs(f *run.Forecast) string {
+	line := p.runs(f)
 	if f.Judged > 0 {
 		line += "; " + Count(int64(f.Judged)) + " to judge, without a job"
 	}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/dpb-build/dpb/hcl"
+)
+
+// checkout is the workspace as git knows it. flag names what asked for it, in messages.
+type checkout struct{ root, flag string }
+
+// git runs git in the workspace's root. Nothing that it does here writes to the repository.
+func (c checkout) git(stdin []byte, env []string, args ...string) ([]byte, error) {
+	cmd := exec.Command("git", append([]string{"-C", c.root}, args...)...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.Env = append(append(os.Environ(), "GIT_OPTIONAL_LOCKS=0"), env...)
+	out, err := cmd.Output()
+	exit := (*exec.ExitError)(nil)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, usagef("%s needs git, which is not installed", c.flag)
+	case errors.As(err, &exit):
+		text, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n")
+		return nil, errors.New(strings.TrimPrefix(text, "fatal: "))
+	}
+	return out, err
+}
+
+// text is the one line that git answers.
+func (c checkout) text(args ...string) (string, error) {
+	out, err := c.git(nil, nil, args...)
+	return strings.TrimSuffix(string(out), "\n"), err
+}
+
+// commit finds the commit that people call revision.
+func (c checkout) commit(revision string) (string, error) {
+	if _, err := c.text("rev-parse", "--git-dir"); err != nil {
+		if codeOf(err) == exitUsage {
+			return "", err
+		}
+		return "", usagef("%s needs a git checkout, and %s is in none", c.flag, c.root)
+	}
+	commit, err := c.text("rev-parse", "--verify", "--end-of-options", revision+"^{commit}")
+	if err != nil {
+		return "", usagef("%s %s: there is no such revision (git says: %w)", c.flag, revision, err)
+	}
+	return commit, nil
+}
+
+// changedSince lists files that differ from a revision, also new ones, by path from the workspace's root.
+func (c checkout) changedSince(revision string) ([]string, error) {
+	commit, err := c.commit(revision)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, args := range [][]string{
+		{"diff", "--name-only", "--relative", "--no-renames", "-z", commit, "--"},
+		{"ls-files", "--others", "--exclude-standard", "-z"},
+	} {
+		b, err := c.git(nil, nil, args...)
+		if err != nil {
+			return nil, usagef("%s %s: git says: %w", c.flag, revision, err)
+		}
+		for f := range strings.SplitSeq(strings.TrimRight(string(b), "\x00"), "\x00") {
+			if f != "" {
+				out = append(out, f)
+			}
+		}
+	}
+	return out, nil
+}
+
+// extract writes the workspace's files as they are in a commit to a directory, through an index of its own, and returns where its root lies there. Files are as a
+// checkout would have them, but for large ones that git keeps elsewhere (LFS): of those it is the pointers.
+func (c checkout) extract(commit, dir string) (string, error) {
+	prefix, err := c.text("rev-parse", "--show-prefix")
+	if err != nil {
+		return "", err
+	}
+	env := []string{"GIT_INDEX_FILE=" + filepath.Join(dir, "index"), "GIT_LFS_SKIP_SMUDGE=1"}
+	if _, err := c.git(nil, env, "read-tree", commit); err != nil {
+		return "", err
+	}
+	files, err := c.git(nil, env, "ls-files", "-z")
+	if err != nil {
+		return "", err
+	}
+	tree := filepath.Join(dir, "tree")
+	root := filepath.Join(tree, filepath.FromSlash(prefix))
+	if err := os.MkdirAll(root, 0o777); err != nil {
+		return "", err
+	}
+	_, err = c.git(files, env, "checkout-index", "--quiet", "-z", "--stdin", "--prefix="+tree+"/")
+	return root, err
+}
+
+// past loads the workspace as it was in a revision; done removes what that took. All its problems are told, and are errors of the command.
+func (a *app) past(revision string) (p run.Past, done func() error, err error) {
+	c := checkout{a.root, "--against"}
+	p.Revision = revision
+	if p.Commit, err = c.commit(revision); err != nil {
+		return p, nil, err
+	}
+	if p.Changed, err = c.changedSince(revision); err != nil {
+		return p, nil, err
+	}
+	dir, err := os.MkdirTemp("", "dpb-against-")
+	if err != nil {
+		return p, nil, err
+	}
+	done = func() error { return os.RemoveAll(dir) }
+	if p.Root, err = c.extract(p.Commit, dir); err == nil {
+		p.Graph, err = a.loadPast(revision, p.Root)
+	} else {
+		err = fmt.Errorf("--against %s: %w", revision, err)
+	}
+	if err != nil {
+		return p, nil, errors.Join(err, done())
+	}
+	return p, done, nil
+}
+
+// loadPast loads a workspace of a revision. In messages its files are called as git calls them: main:plays/pipeline.hcl.
+func (a *app) loadPast(revision, root string) (*graph.Graph, error) {
+	ws, sources, problems := hcl.Load(root, hcl.Options{Version: version})
+	var g *graph.Graph
+	if !engine.HasErrors(problems) {
+		g, problems = graph.New(ws, a.now)
+	}
+	if !engine.HasErrors(problems) {
+		return g, nil
+	}
+	named := hcl.Sources{}
+	for name, text := range sources {
+		named[revision+":"+name] = text
+	}
+	for k := range problems {
+		for _, r := range []*engine.Range{&problems[k].Range, &problems[k].Context} {
+			if r.File != "" {
+				r.File = revision + ":" + r.File
+			}
+		}
+	}
+	if err := a.report(problems, named); err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("the files of %s can't be compared with: %w", revision, err)}
+	}
+	return g, nil
+}
