@@ -49,3 +49,6 @@ func FormatOf(name string) (Format, string) {
 	}
 	return Opaque, ""
 }
+
+// LockFile is the name of the file beside a pipeline.hcl that holds what was accepted. Wildcards of sources, inputs and code don't match it.
+const LockFile = "pipeline.lock"

@@ -14,6 +14,7 @@ type Workspace struct {
 	Teams      []*Team
 	Dimensions []*Dimension
 	StorePath  string // as written; relative to the root unless absolute
+	Lock       bool   // builds write pipeline.lock
 	Retention  Retention
 	Events     Events
 	Packages   []*Package

@@ -35,7 +35,7 @@ var (
 )
 
 var kinds = byName(
-	&kind{name: "workspace", label: "name", once: true, attrs: []string{"requires"}},
+	&kind{name: "workspace", label: "name", once: true, attrs: []string{"requires", "lock"}},
 	&kind{name: "team", label: "name", attrs: []string{"contact", "notify"}},
 	&kind{name: "partition", label: "day", attrs: []string{"every", "start", "end", "timezone", "values"}},
 	&kind{name: "store", once: true, attrs: []string{"path", "keep_versions", "keep_days", "max_size", "unseen_days"}},
@@ -93,7 +93,7 @@ var values = map[string]string{
 	"prior": "7", "threads": "4", "limit": `"0.1%"`, "memory": `"2GB"`, "part_size": `"256MB"`, "timeout": `"30m"`, "valid_for": `"7d"`,
 	"path": `"raw/*.csv"`, "from": `"//package:name"`, "every": `"day"`, "due": `"+6h"`, "freeze": `"built"`, "take": `"last"`,
 	"missing": `"skip"`, "severity": `"warn"`, "start": `"2017-06-01"`, "end": `"2017-06-14"`, "timezone": `"Europe/Berlin"`,
-	"keep_versions": "2", "keep_days": "30", "max_size": `"200GB"`, "unseen_days": "30", "requires": `">= 0.1"`, "notify": `["./page.sh"]`, "openlineage": `"https://lineage.example.com"`, "where": `"amount IS NULL"`,
+	"keep_versions": "2", "keep_days": "30", "max_size": `"200GB"`, "unseen_days": "30", "requires": `">= 0.1"`, "lock": "true", "notify": `["./page.sh"]`, "openlineage": `"https://lineage.example.com"`, "where": `"amount IS NULL"`,
 }
 
 // example is how an attribute may be written.

@@ -53,7 +53,7 @@ func (ws *workspace) load(version string) *engine.Workspace {
 	file := ws.whole(body, workspaceKind)
 	file.declareLocals()
 	if b := file.only("workspace"); b != nil {
-		w.Name, w.Requires = b.name, b.requires(version)
+		w.Name, w.Requires, w.Lock = b.name, b.requires(version), b.flag("lock", false)
 	}
 	for _, b := range file.children("team") {
 		contact, _ := b.textAttr("contact")

@@ -15,6 +15,7 @@ import (
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/lock"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/dpb-build/dpb/engine/sandbox"
 	"github.com/dpb-build/dpb/hcl"
@@ -40,6 +41,10 @@ type app struct {
 	existing bool          // the command is about a store that is there
 	warns    bool          // the command tells warnings although it only reads
 
+	byLock      byLock
+	observe     bool // then it looks at sources outside of the repository all the same
+	resolveLock bool // a merge conflict in a lock is what the command is for
+
 	root    string
 	now     time.Time
 	sources hcl.Sources // of the workspace, for snippets
@@ -63,7 +68,7 @@ keeps every version with the code that made it, and dpb status says in which sta
 	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
 	f.StringVar(&a.nowText, "now", "", "the time that decides which partitions have ended, such as 2017-06-15T00:00:00Z; default: the clock")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%w; see %s --help", err, c.CommandPath()) })
-	root.AddCommand(a.initCmd(), a.buildCmd(), a.watchCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
+	root.AddCommand(a.initCmd(), a.buildCmd(), a.watchCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.lockCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
 		a.fmtCmd(), a.validateCmd(), a.versionCmd())
 	for _, c := range root.Commands() {
 		wrapUsage(c)
@@ -273,12 +278,23 @@ func (a *app) inSession(g *graph.Graph, readOnly bool, f func(*run.Session) erro
 	if err != nil {
 		return err
 	}
+	config := run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
+		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode, ResolveLock: a.resolveLock || !readOnly && g.Workspace.Lock}
 	store := run.StoreDir(a.root, g.Workspace.StorePath)
-	if _, err := disk.OpenExisting(store); a.existing && errors.Is(err, disk.ErrNoStore) {
+	_, err = disk.OpenExisting(store)
+	absent := errors.Is(err, disk.ErrNoStore)
+	if a.existing && absent {
 		return usagef("there is no store at %s", shortPath(store))
 	}
-	s, err := run.Open(run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
-		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode})
+	if a.byLock == lockAlways || a.byLock == lockWithoutStore && absent && lock.There(a.root, g.Workspace.Packages) {
+		return a.withLocks(config, f)
+	}
+	return a.open(config, f)
+}
+
+// open opens a session for a command.
+func (a *app) open(config run.Config, f func(*run.Session) error) error {
+	s, err := run.Open(config)
 	if err != nil {
 		return err
 	}

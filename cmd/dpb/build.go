@@ -22,6 +22,7 @@ type buildFlags struct {
 	oldest     bool
 	budget     time.Duration
 	thaw       bool
+	locked     bool
 }
 
 func (a *app) buildCmd() *cobra.Command {
@@ -46,6 +47,7 @@ Without a pattern it builds everything.` +
 	c.Flags().BoolVar(&f.oldest, "oldest-first", false, "of what is ready to run, start the oldest partitions first")
 	c.Flags().DurationVar(&f.budget, "budget", 0, "start no job any more after this time, such as 2h; what is left keeps what it had")
 	c.Flags().BoolVar(&f.thaw, "thaw", false, "build what the patterns name although it is frozen")
+	c.Flags().BoolVar(&f.locked, "locked", false, "reproduce what pipeline.lock holds: fail if that is not what the working tree asks for, or if a job gives anything else")
 	c.MarkFlagsMutuallyExclusive("newest-first", "oldest-first")
 	c.Flags().StringVar(&f.profile, "profile", "", "write a trace of the jobs to this file, for chrome://tracing or Perfetto")
 	a.progressFlag(c)
@@ -61,6 +63,11 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 	}
 	if f.budget <= 0 && c.Flags().Changed("budget") {
 		return usagef("--budget %s: want a positive time, such as 2h", f.budget)
+	}
+	if f.locked {
+		if err := a.checkLocked(c, args, f); err != nil {
+			return err
+		}
 	}
 	return a.withSession(f.dryRun, func(s *run.Session) error {
 		selected, err := a.selectPatterns(s.Graph, args, f.partitions)
@@ -81,12 +88,16 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		if refused := (*run.RefusedError)(nil); errors.As(err, &refused) {
 			return errors.Join(finish(), a.report(refused.Problems, a.sources))
 		}
-		return errors.Join(outcome(summary, err), finish())
+		err = errors.Join(outcome(summary, err), finish())
+		if s.Graph.Workspace.Lock && !summary.Interrupted && !f.locked {
+			err = errors.Join(err, s.KeepLocked(c.Context(), summary))
+		}
+		return err
 	})
 }
 
 func (f buildFlags) options(events run.Events, kill context.Context) run.Options {
-	o := run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Thaw: f.thaw, Budget: f.budget, Events: events, Kill: kill}
+	o := run.Options{Jobs: f.jobs, KeepGoing: f.keepGoing, Thaw: f.thaw, Locked: f.locked, Budget: f.budget, Events: events, Kill: kill}
 	switch {
 	case f.newest:
 		o.Order = run.NewestFirst

@@ -24,11 +24,12 @@ func (a *app) statusCmd() *cobra.Command {
 		Use:   "status [PATTERN...]",
 		Short: "Say in which state targets are, and why",
 		Long: `Say in which state targets are, and why: of what is held, refused or blocked, by which rules, and whom to ask. What is promised by its due time and is not
-there is overdue, or due soon. Changes nothing. With --check the exit code tells the worst state, for CI; without it states don't matter.` +
+there is overdue, or due soon. Changes nothing. With --check the exit code tells the worst state, for CI; without it states don't matter. In a clone without a store pipeline.lock answers: see dpb lock.` +
 			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
 		Example:           "  dpb status\n  dpb status --check //...\n  dpb status //plays:plays --partition day=2017-06-01..2017-06-07 --json",
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
+			a.byLock = lockWithoutStore
 			return a.withSession(true, func(s *run.Session) error {
 				selected, err := a.selectPatterns(s.Graph, args, partitions)
 				if err != nil {
@@ -41,6 +42,7 @@ there is overdue, or due soon. Changes nothing. With --check the exit code tells
 	c.Flags().BoolVar(&check, "check", false, "exit with the code of the worst state")
 	c.Flags().BoolVarP(&all, "all", "a", false, "list every partition, also fresh ones")
 	c.Flags().StringArrayVarP(&partitions, "partition", "p", nil, "restrict to partitions: day=2017-06-01..2017-06-07")
+	c.Flags().BoolVar(&a.observe, "observe", false, "where pipeline.lock answers, as there is no store: look at sources outside of the repository too")
 	a.sandboxFlag(c)
 	a.jsonFlag(c)
 	return c
@@ -122,7 +124,7 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 	if v := s.Current(n, i); !v.IsZero() {
 		st.Version = v.String()
 	}
-	st.Evicted = d.State(n, i) == engine.Fresh && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
+	st.Evicted = !s.FromLock && d.State(n, i) == engine.Fresh && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
 	if drift := d.Drift(n, i); drift != 0 {
 		st.Drift = drift.String()
 	}

@@ -23,6 +23,7 @@ root cause. Of a fresh partition it says why it was last built. Without a partit
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
+			a.byLock = lockWithoutStore
 			return a.withTarget(args[0], func(s *run.Session, sel graph.Selected) error {
 				d, err := s.Status(c.Context(), []graph.Selected{sel})
 				if err != nil {

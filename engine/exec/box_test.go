@@ -200,7 +200,7 @@ func TestToolsInABox(t *testing.T) {
 	b.Target.Command[2] = engine.Text{{Literal: "run; greet; single; cat " + filepath.Join(b.Root, "secret") + " 2>/dev/null || echo; ls " + b.Root}}
 	var err error
 	stat := disk.OpenStatCache(filepath.Join(t.TempDir(), "files"))
-	if _, b.Programs, _, err = Tools(b.Target, b.Root, stat, filepath.Join(b.Root, "prefix/bin")); err != nil {
+	if _, b.Programs, _, err = Tools(b.Target, b.Root, stat, filepath.Join(b.Root, "prefix/bin"), nil); err != nil {
 		t.Fatal(err)
 	}
 	want := "from ../../../tools/0/bin/run\ninsidehellosingle\n\nprefix\nsingle\nteam"

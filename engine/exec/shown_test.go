@@ -32,7 +32,7 @@ func TestShown(t *testing.T) {
 		}
 		install(t, dir, map[string]string{"tool": "#!/bin/sh\n"})
 		target := &engine.Target{Tools: []string{filepath.Join(dir, "tool")}, Command: []engine.Text{{{Literal: "sh"}}}}
-		_, programs, uncovered, err := Tools(target, filepath.Join(home, "ws"), stat, "")
+		_, programs, uncovered, err := Tools(target, filepath.Join(home, "ws"), stat, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestCovered(t *testing.T) {
 	install(t, dir, map[string]string{"tool": "#!/bin/sh\n"})
 	stat := disk.OpenStatCache(filepath.Join(t.TempDir(), "files"))
 	for _, tools := range [][]string{nil, {"env/"}} {
-		_, _, uncovered, err := Tools(&engine.Target{Tools: tools, Command: []engine.Text{{{Literal: filepath.Join(dir, "tool")}}}}, root, stat, "")
+		_, _, uncovered, err := Tools(&engine.Target{Tools: tools, Command: []engine.Text{{{Literal: filepath.Join(dir, "tool")}}}}, root, stat, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

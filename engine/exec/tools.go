@@ -17,8 +17,9 @@ import (
 )
 
 // Tools finds and identifies the programs of a target: that of its command and those that tools lists. uncovered names what a job could read and no key
-// covers. root is the workspace's, for folders of tools and for programs that are code.
-func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string) (tools []engine.Tool, programs Programs, uncovered []string, err error) {
+// covers. root is the workspace's, for folders of tools and for programs that are code. instead, which may be nil, gives the identity of a program that is not here, which then
+// is enough to compute keys and to run nothing.
+func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string, instead func(name string) (identity string, ok bool)) (tools []engine.Tool, programs Programs, uncovered []string, err error) {
 	f := finder{start: filepath.Join(root, filepath.FromSlash(t.Label.Pkg)), pathEnv: pathEnv, stat: stat, programs: newPrograms()}
 	names := slices.Clone(t.Tools)
 	for _, name := range names {
@@ -32,10 +33,20 @@ func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string) 
 	slices.Sort(names)
 	// All are found before any is identified: a script's interpreter may be another of them.
 	for _, step := range []func(name string) error{f.findFolder, f.findByName, f.findByPath, f.identify} {
-		for _, name := range names {
-			if err := step(name); err != nil {
+		for _, name := range slices.Clone(names) {
+			err := step(name)
+			if err == nil {
+				continue
+			}
+			if instead == nil {
 				return nil, Programs{}, nil, err
 			}
+			id, ok := instead(name)
+			if !ok {
+				return nil, Programs{}, nil, err
+			}
+			f.tools = append(f.tools, engine.Tool{Name: name, Identity: id})
+			names = slices.DeleteFunc(names, func(n string) bool { return n == name })
 		}
 	}
 	slices.SortFunc(f.tools, func(a, b engine.Tool) int { return strings.Compare(a.Name, b.Name) })

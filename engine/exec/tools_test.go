@@ -36,7 +36,7 @@ type found struct {
 // look finds the tools of a target in package p that runs a command.
 func look(root, path, command string, tools ...string) (f found, err error) {
 	x := &engine.Target{Label: engine.Label{Pkg: "p", Name: "t"}, Command: []engine.Text{{{Literal: command}}}, Tools: tools}
-	f.tools, f.programs, f.uncovered, err = Tools(x, root, disk.OpenStatCache(""), path)
+	f.tools, f.programs, f.uncovered, err = Tools(x, root, disk.OpenStatCache(""), path, nil)
 	return f, err
 }
 
@@ -230,7 +230,7 @@ func TestWhereJobsFindPrograms(t *testing.T) {
 			b.Target.Command = []engine.Text{{{Literal: c.command}}}
 		}
 		var err error
-		if _, b.Programs, _, err = Tools(b.Target, root, disk.OpenStatCache(""), elsewhere+":"+venv+"/bin"); err != nil {
+		if _, b.Programs, _, err = Tools(b.Target, root, disk.OpenStatCache(""), elsewhere+":"+venv+"/bin", nil); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.log(); got != c.want {

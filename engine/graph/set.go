@@ -200,6 +200,33 @@ func (s *Set) IndexText(text string) (int, bool) {
 	return s.Index(p)
 }
 
+// Later says whether a text names a partition that will be in the set when its time has ended.
+func (s *Set) Later(text string) bool {
+	parts := strings.Split(text, ",")
+	if len(parts) != len(s.spans) {
+		return false
+	}
+	later := false
+	for k, sp := range s.spans {
+		value, ok := strings.CutPrefix(parts[k], sp.dimension.Name+"=")
+		at, known := sp.find(value)
+		switch {
+		case !ok:
+			return false
+		case known && at >= sp.from && at < sp.from+sp.n:
+		case sp.dimension.Unit == engine.NoUnit:
+			return false
+		default:
+			t, err := sp.dimension.Unit.Parse(value, sp.loc)
+			if err != nil || sp.n == 0 || t.Before(sp.starts[sp.from+sp.n]) {
+				return false
+			}
+			later = true
+		}
+	}
+	return later
+}
+
 // time is the index of the time dimension among the spans, -1 if there is none.
 func (s *Set) time() int {
 	return slices.IndexFunc(s.spans, func(sp span) bool { return sp.dimension.Unit != engine.NoUnit })

@@ -185,9 +185,11 @@ func (d *Decider) seeded(n *graph.Node, i int) bool {
 	return s.seed != nil && s.seed[i] == s.key[i] && s.rules[i] == d.Rules(n, i)
 }
 
-// What a split leaves beside an output is listed under names of its own.
-func rawName(output string) string        { return output + ".raw" }
-func quarantineName(output string) string { return output + ".quarantine" }
+// RawName is the name under which Visible lists what a job wrote, where consumers see less.
+func RawName(output string) string { return output + ".raw" }
+
+// QuarantineName is the name under which Visible lists what was rejected.
+func QuarantineName(output string) string { return output + ".quarantine" }
 
 // setOutputs stores trees by the order of the target's outputs; false if the names differ.
 func (s *node) setOutputs(n *graph.Node, i int, outputs []engine.OutputResult) bool {
@@ -218,9 +220,9 @@ func (s *node) setSplit(at int, name string, outputs []engine.OutputResult) {
 	s.raw[at], s.aside[at] = s.trees[at], cache.TreeDigest{}
 	for _, r := range outputs {
 		switch r.Name {
-		case rawName(name):
+		case RawName(name):
 			s.raw[at] = r.Tree
-		case quarantineName(name):
+		case QuarantineName(name):
 			s.aside[at] = r.Tree
 		}
 	}
@@ -263,8 +265,8 @@ func Visible(r *engine.Result, outputs []engine.VersionOutput) (out []engine.Out
 		}
 		out = append(out, v)
 		if !o.Quarantine.IsZero() {
-			out = append(out, engine.OutputResult{Name: rawName(o.Name), Tree: o.Raw, Rows: -1},
-				engine.OutputResult{Name: quarantineName(o.Name), Tree: o.Quarantine, Rows: -1})
+			out = append(out, engine.OutputResult{Name: RawName(o.Name), Tree: o.Raw, Rows: -1},
+				engine.OutputResult{Name: QuarantineName(o.Name), Tree: o.Quarantine, Rows: -1})
 		}
 	}
 	return out

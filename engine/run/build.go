@@ -30,6 +30,7 @@ type build struct {
 	number       int
 	stopping     bool // after a failure: start nothing any more
 	spent        bool // the budget is: likewise
+	wrote        bool // records that the ledger did not hold before
 	lookForDrift bool // of frozen actions: what they were made from is decided too
 
 	ran      map[graph.ActionID]bool
@@ -356,7 +357,8 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 		b.enqueue(n, i)
 	case d.state == engine.Frozen:
 		b.keepShown(n, i)
-		b.upToDateNow(n, i, nil)
+		b.upToDateNow(n, i, b.adopted(n, i))
+	case d.state == engine.Fresh && b.refusesByLock(n, i):
 	case d.state == engine.Fresh:
 		if isJob(n) && (d.needed || b.owed[id]) {
 			b.owed[id] = true

@@ -23,16 +23,16 @@ type shape struct {
 // Shape identifies the rules on a target. It implements plan.Court, as do Judge and Admit.
 func (s *Session) Shape(n *graph.Node) cache.SectionDigest {
 	x := &s.shapes[n.Index]
-	x.once.Do(func() { x.digest = shapeOf(n) })
+	x.once.Do(func() { x.digest = s.shapeOf(n) })
 	return x.digest
 }
 
-func shapeOf(n *graph.Node) cache.SectionDigest {
+func (s *Session) shapeOf(n *graph.Node) cache.SectionDigest {
 	var lookups []engine.Column
 	for _, e := range n.References {
 		lookups = append(lookups, lookedUp(e))
 	}
-	return n.Target.Shape(n.InputOutputs(), lookups, duckdb.Version())
+	return n.Target.Shape(n.InputOutputs(), lookups, s.engineOf(n.Target))
 }
 
 // lookedUp is the column in which a reference looks values up, with its type where that is declared.
@@ -55,6 +55,9 @@ func isJudged(t *engine.Target) bool {
 
 // Judge looks up what became of a result under the rules of its target.
 func (s *Session) Judge(n *graph.Node, i int, r *engine.Result, rules cache.SectionDigest) (plan.Verdict, error) {
+	if s.locked != nil {
+		return s.judgeLocked(n, i, r, rules)
+	}
 	stale := plan.Verdict{State: engine.Stale}
 	outputs, ok, err := s.splits(n, i, r)
 	if err != nil || !ok {
@@ -120,8 +123,15 @@ func (s *Session) acceptance(label engine.Label, partition, input string, conten
 
 // acceptanceIn is acceptance in any workspace and environment.
 func (s *Session) acceptanceIn(workspace, environment string, label engine.Label, partition, input string, content cache.Digest, failing []engine.Finding) (*engine.Acceptance, error) {
-	list, err := s.Ledger.Acceptances(workspace, environment, label, partition)
-	for _, a := range list {
+	var list []engine.Acceptance
+	if s.Ledger != nil {
+		var err error
+		if list, err = s.Ledger.Acceptances(workspace, environment, label, partition); err != nil {
+			return nil, err
+		}
+	}
+	elsewhere, err := s.lockedAcceptances(label, partition)
+	for _, a := range slices.Concat(list, elsewhere) {
 		switch {
 		case a.Input != input || a.Subject != content:
 		case a.Revoked:
@@ -206,6 +216,9 @@ type judgement struct {
 // Admit judges what an input brings by the consumer's rules on it. A judgement that lets it pass is frozen; one that refuses is made again each time, as what it was
 // compared with, or what was measured, may have changed.
 func (s *Session) Admit(d *plan.Decider, n *graph.Node, input, i int, b *plan.Binding) (plan.Verdict, error) {
+	if s.locked != nil {
+		return s.admitLocked(d, n, input, i, b)
+	}
 	if s.Ledger == nil {
 		return plan.Verdict{State: engine.Stale}, nil
 	}

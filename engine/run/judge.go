@@ -306,7 +306,10 @@ func (b *build) judged(ctx context.Context, t *trial) {
 	b.giveBack(t.id)
 	if t.err == nil {
 		var v plan.Verdict
-		if v, t.err = b.s.verdict(n, i, plan.Verdict{Outputs: t.outputs}, &t.verdict); t.err == nil {
+		if v, t.err = b.s.verdict(n, i, plan.Verdict{Outputs: t.outputs}, &t.verdict); t.err == nil && v.State == engine.Fresh {
+			t.err = b.asLocked(n, i, t.outputs)
+		}
+		if t.err == nil {
 			b.settleVerdict(n, i, t, v)
 		}
 	}

@@ -22,7 +22,10 @@ func (b *build) begin(selected []graph.Selected) error {
 		b.decider.LookForDrift()
 	}
 	b.mark(selected)
-	return b.s.seed(b.decider, b.frozen)
+	if err := b.s.seed(b.decider, b.frozen); err != nil {
+		return err
+	}
+	return b.s.seedAdopted(b.decider, b.frozen)
 }
 
 // retire is the record of what is no more: targets, and partitions that have left their sets.

@@ -13,6 +13,7 @@ type Options struct {
 	KeepGoing  bool // after a failure, go on with what does not depend on it
 	KeepFailed bool // what failed before under the same key is failed, and is not tried again
 	Thaw       bool // what is asked for is brought to fresh although it is frozen
+	Locked     bool // what becomes fresh has to be what pipeline.lock holds
 	Order      Order
 	Budget     time.Duration // after which no job starts any more; 0: none
 	Events     Events

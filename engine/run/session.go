@@ -14,6 +14,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/ledger"
+	"github.com/dpb-build/dpb/engine/lock"
 	"github.com/dpb-build/dpb/engine/plan"
 	"github.com/dpb-build/dpb/engine/publish"
 	"github.com/dpb-build/dpb/engine/sandbox"
@@ -33,6 +34,11 @@ type Config struct {
 	// LockTimeout is how long to wait for other processes; 0: for jobs as long as they take, to write to the ledger as long as it does by itself.
 	LockTimeout time.Duration
 	Sandbox     sandbox.Mode
+
+	// Of pipeline.lock:
+	FromLock    bool // decide by pipeline.lock and the working tree alone: there is no store
+	LookOutside bool // with FromLock: look at sources outside of the repository, too
+	ResolveLock bool // take both sides of a merge conflict in pipeline.lock
 }
 
 // Session is one checkout with its store and ledger, for the length of one command.
@@ -60,6 +66,11 @@ type Session struct {
 	declarations map[cache.SectionDigest]*engine.Target // as they were, by the target section of a key
 
 	unwritten unwritten
+
+	lockOnce sync.Once
+	lockSet  *lock.Set
+	lockErr  error
+	locked   *locked // decides, where there is no store
 }
 
 // pointers are the versions that current points to, by partition; nil if there are none.
@@ -97,7 +108,11 @@ func Open(c Config) (*Session, error) {
 		return nil, err
 	}
 	dir := StoreDir(c.Root, c.Graph.Workspace.StorePath)
-	if c.ReadOnly {
+	if c.FromLock {
+		if s.Store, err = disk.OpenExisting(dir); err == nil || errors.Is(err, disk.ErrNoStore) {
+			err = s.openLocked()
+		}
+	} else if c.ReadOnly {
 		err = s.openForReading(dir)
 	} else {
 		err = s.openForWriting(dir)
@@ -157,6 +172,9 @@ func (s *Session) Close() error {
 
 // seed reads all pointers of the environment and tells the decider of the results behind them.
 func (s *Session) seed(d *plan.Decider, frozen frozen) error {
+	if s.locked != nil {
+		s.seedLocked(d)
+	}
 	if s.Ledger == nil {
 		return nil
 	}

@@ -329,6 +329,9 @@ func wantedSections(d *plan.Decider, n *graph.Node, i int) ([]section, error) {
 
 // wantedChanges compares the wanted key of an action with that of the version that current names.
 func (s *Session) wantedChanges(d *plan.Decider, n *graph.Node, i int) ([]Change, error) {
+	if s.locked != nil {
+		return s.lockedChanges(d, n, i)
+	}
 	wanted, err := wantedSections(d, n, i)
 	if err != nil {
 		return nil, err
@@ -360,6 +363,9 @@ const maxInputs = 3
 
 // inputs follows changed inputs to the versions that brought the change.
 func (e *explainer) inputs(c *Cause, n *graph.Node) error {
+	if e.s.Ledger == nil {
+		return nil // nobody here knows how they came about
+	}
 	followed := map[string]int{}
 	for _, ch := range c.Changes {
 		partition, isPartition := strings.CutPrefix(ch.Name, "@")

@@ -36,10 +36,9 @@ func (s *Session) Recipe(n *graph.Node) (*engine.Recipe, error) {
 	r := &recipe{Recipe: engine.Recipe{Target: t}}
 	switch t.Kind {
 	case engine.SQL:
-		if duckdb.Version() == "" {
+		if r.Engine, r.Writer = s.engineOf(t), writerVersion; r.Engine == "" {
 			return nil, duckdb.ErrAbsent
 		}
-		r.Engine, r.Writer = duckdb.Version(), writerVersion
 		for _, st := range t.SQL {
 			tokens, err := sql.Canonical(st.Text)
 			if err != nil {
@@ -63,7 +62,11 @@ func (s *Session) lookUp(n *graph.Node, r *recipe) (err error) {
 		return err
 	}
 	r.tools = s.stat.Watching()
-	r.Tools, r.programs, r.uncovered, err = exec.Tools(n.Target, s.Root, r.tools, s.PathEnv)
+	var instead func(string) (string, bool)
+	if s.locked != nil {
+		instead = func(name string) (string, bool) { return s.locked.tool(n.Target, name) }
+	}
+	r.Tools, r.programs, r.uncovered, err = exec.Tools(n.Target, s.Root, r.tools, s.PathEnv, instead)
 	return err
 }
 
@@ -96,6 +99,11 @@ func (s *Session) codeFiles(n *graph.Node) ([]engine.CodeFile, error) {
 
 // Observe looks at a source's files, once a run.
 func (s *Session) Observe(n *graph.Node, i int) (cache.TreeDigest, bool, error) {
+	if s.locked != nil {
+		if t, ok, taken := s.locked.observed(n, i); taken {
+			return t, ok, nil
+		}
+	}
 	return s.observe(n, n.Target.Path, i)
 }
 
@@ -122,6 +130,9 @@ func (s *Session) snapshot(n *graph.Node, glob engine.Text, i int) (source.Snaps
 
 // Lookup finds the result of a key in the ledger.
 func (s *Session) Lookup(k cache.ActionKey) (*engine.Result, bool, error) {
+	if s.locked != nil {
+		return s.locked.results[k], false, nil
+	}
 	if s.Ledger == nil {
 		return nil, false, nil
 	}

@@ -180,12 +180,12 @@ func (p place) match(root string) (names []string, err error) {
 // files is the file system below a glob's fixed part, where the outputs of the workspace at root are out of sight: wildcards match what people keep, and what
 // dpb shows comes and goes.
 func (p place) files(root string) fs.FS {
-	all := os.DirFS(p.dir).(files)
+	all := without{os.DirFS(p.dir).(files), ""}
 	outputs, err := filepath.Rel(p.dir, filepath.Join(root, engine.OutputDir))
-	if err != nil || outputs == "." || !filepath.IsLocal(outputs) {
-		return all
+	if err == nil && outputs != "." && filepath.IsLocal(outputs) {
+		all.hidden = filepath.ToSlash(outputs)
 	}
-	return without{all, filepath.ToSlash(outputs)}
+	return all
 }
 
 type files interface {
@@ -193,18 +193,17 @@ type files interface {
 	fs.ReadDirFS
 }
 
-// without is a file system of which one folder is not listed; it is there for who names it.
+// without is a file system of which locks and one folder are not listed; they are there for who names them. A lock tells what was made, and is no part of what that is made from.
 type without struct {
 	files
-	hidden string
+	hidden string // "" for none
 }
 
 func (w without) ReadDir(dir string) ([]fs.DirEntry, error) {
 	entries, err := w.files.ReadDir(dir)
-	if dir == path.Dir(w.hidden) {
-		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == path.Base(w.hidden) })
-	}
-	return entries, err
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return e.Name() == engine.LockFile || w.hidden != "" && dir == path.Dir(w.hidden) && e.Name() == path.Base(w.hidden)
+	}), err
 }
 
 func isAbsent(err error) bool {

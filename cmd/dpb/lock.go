@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
+	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/lock"
+	"github.com/dpb-build/dpb/engine/run"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) lockCmd() *cobra.Command {
+	var check bool
+	c := &cobra.Command{
+		Use:   "lock",
+		Short: "Write down beside each pipeline.hcl what was accepted, for clones and CI",
+		Long: `Write a pipeline.lock beside each pipeline.hcl: of each target and partition the key, the rules, the trees that consumers see, the verdict, and what people accepted. Commit them: a clone without a
+store and without data then answers dpb status --check. What this checkout did not build stays as the locks have it. A merge conflict in a lock is resolved: of two lines about
+one partition that stays which the working tree asks for. With lock = true in the workspace block of dpb.hcl each build does this.` + exits(exitOK, exitUsage, exitStale, exitLocal),
+		Example: "  dpb lock\n  dpb lock --check", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a.resolveLock = true
+			return a.withSession(true, func(s *run.Session) error {
+				changed, err := s.Relock(c.Context(), check)
+				if err != nil {
+					return err
+				}
+				return a.relocked(changed, check)
+			})
+		},
+	}
+	c.Flags().BoolVar(&check, "check", false, "write nothing, and exit with 4 if something would change")
+	a.jsonFlag(c)
+	return c
+}
+
+// relocked says which locks changed, or would.
+func (a *app) relocked(changed []string, check bool) error {
+	switch {
+	case a.json:
+		if changed == nil {
+			changed = []string{}
+		}
+		if err := a.printJSON(changed); err != nil {
+			return err
+		}
+	case changed == nil:
+		fmt.Fprintln(a.stderr, "the locks are up to date")
+	case check:
+		fmt.Fprintf(a.stderr, "out of date: %s; dpb lock brings it up to date\n", strings.Join(changed, ", "))
+	default:
+		fmt.Fprintf(a.stderr, "wrote %s\n", strings.Join(changed, ", "))
+	}
+	if check && changed != nil {
+		return &exitError{code: exitStale}
+	}
+	return nil
+}
+
+// byLock says when a command goes by pipeline.lock instead of a store.
+type byLock uint8
+
+const (
+	lockNever byLock = iota
+	lockWithoutStore
+	lockAlways
+)
+
+// withLocks opens a session that goes by the locks.
+func (a *app) withLocks(config run.Config, f func(*run.Session) error) error {
+	v, err := a.asOfLock(config.Graph)
+	if err != nil {
+		return err
+	}
+	config.Graph, config.ReadOnly, config.FromLock, config.LookOutside = v.graph, true, true, a.observe
+	return a.open(config, func(s *run.Session) error {
+		err := f(s)
+		if a.byLock == lockWithoutStore {
+			a.tellLock(v, s)
+		}
+		return err
+	})
+}
+
+// lockView is what a command that has no store goes by.
+type lockView struct {
+	graph *graph.Graph // as far as the locks go
+	newer []string     // partitions that came into being since, the first of each target
+	count int          // of all of them
+}
+
+// asOfLock has the workspace end where its locks do, unless a time is given: what the clock brought since is new, and nobody's fault.
+func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
+	set, err := lock.Read(a.root, g.Workspace.Packages)
+	if err == nil {
+		err = set.Whole()
+	}
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	v := &lockView{graph: g}
+	if a.nowText != "" {
+		return v, nil
+	}
+	ws := *g.Workspace
+	ws.Dimensions = nil
+	for _, d := range g.Workspace.Dimensions {
+		cut := *d
+		if newest := set.Newest(d.Name); d.Unit != engine.NoUnit && newest != "" && (d.End == "" || newest < d.End) {
+			cut.End = newest
+		}
+		ws.Dimensions = append(ws.Dimensions, &cut)
+	}
+	v.graph, _ = graph.New(&ws, a.now) // its problems are those of g
+	for _, n := range g.Nodes {
+		old := v.graph.Node(n.Target.Label)
+		if old.Set.Len() == n.Set.Len() {
+			continue
+		}
+		v.count += n.Set.Len() - old.Set.Len()
+		for i := range n.Set.Len() {
+			if _, ok := old.Set.IndexText(n.Set.Text(i)); !ok {
+				v.newer = append(v.newer, n.Target.Label.At(n.Set.Text(i)))
+				break
+			}
+		}
+	}
+	return v, nil
+}
+
+// tellLock says that the locks answered, and what they did not.
+func (a *app) tellLock(v *lockView, s *run.Session) {
+	fmt.Fprintf(a.stderr, "there is no store here: answered from %s\n", lock.FileName)
+	if v.count > 0 {
+		fmt.Fprintf(a.stderr, "new since: %s, from %s on; they don't count without --now\n", plural(v.count, "partition"), strings.Join(v.newer[:min(len(v.newer), 3)], ", "))
+	}
+	for _, text := range s.TakenFromLock() {
+		fmt.Fprintf(a.stderr, "taken from %s: %s\n", lock.FileName, ui.Text(text))
+	}
+}
+
+// checkLocked makes sure that the locks hold all that the working tree asks for, before anything is built by them.
+func (a *app) checkLocked(c *cobra.Command, args []string, f buildFlags) error {
+	a.byLock = lockAlways
+	defer func() { a.byLock = lockNever }()
+	stale := []string{}
+	err := a.withSession(true, func(s *run.Session) error {
+		selected, err := a.selectPatterns(s.Graph, args, f.partitions)
+		if err != nil {
+			return err
+		}
+		d, needed, err := s.Foresee(c.Context(), selected)
+		if err != nil {
+			return err
+		}
+		for _, sel := range needed {
+			for _, i := range sel.Partitions {
+				switch state := d.State(sel.Node, i); state {
+				case engine.Stale, engine.MissingState, engine.Undecided:
+					reason, err := s.Brief(d, sel.Node, i)
+					if err != nil {
+						return err
+					}
+					stale = append(stale, fmt.Sprintf("%s is %s: %s", sel.Node.Target.Label.At(sel.Node.Set.Text(i)), state, ui.Line(reason)))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || len(stale) == 0 {
+		return err
+	}
+	for _, line := range stale[:min(len(stale), maxListed)] {
+		fmt.Fprintf(a.stderr, "  %s\n", line)
+	}
+	return &exitError{exitStale, fmt.Errorf("%s does not hold what this tree asks for, in %s: build without --locked, run dpb lock and commit", lock.FileName, plural(len(stale), "place"))}
+}
