@@ -59,7 +59,8 @@ type Sender struct {
 	lost    failure // of the goroutine that writes
 	crashed any
 
-	refused, damaged failure // of the goroutine that delivers
+	listed           bool    // of the goroutine that delivers: the spool knows what waits
+	refused, damaged failure // likewise
 	failed           error   // of its last attempt
 }
 
@@ -84,6 +85,7 @@ func Open(c Config) (s *Sender, err error) {
 		return nil, err
 	}
 	s.earlier, _ = s.spool.left()
+	s.listed = true
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.giveUp = cancel
 	go s.write()
@@ -227,7 +229,9 @@ func (s *Sender) round(ctx context.Context) error {
 		return errBusy
 	}
 	defer release()
-	if err := s.spool.list(); err != nil {
+	if s.listed { // as this began; from now on others may have put something there
+		s.listed = false
+	} else if err := s.spool.list(); err != nil {
 		return err
 	}
 	for {

@@ -116,7 +116,7 @@ func TestSpool(t *testing.T) {
 // TestClockGoesBack puts the events of a later build last although its clock says that it is earlier.
 func TestClockGoesBack(t *testing.T) {
 	dir := t.TempDir()
-	future := fmt.Sprintf("%016x-1-0000000000.json", time.Now().Add(time.Hour).UnixNano())
+	future := fmt.Sprintf("%016x-1-0000000000-3.json", time.Now().Add(time.Hour).UnixNano())
 	if err := os.WriteFile(filepath.Join(dir, future), []byte("{}\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +39,13 @@ type spooled struct {
 
 const ending = ".json"
 
+// spooledAs reads the name of a file, which tells its size: thousands may wait, and each build looks at them.
+func spooledAs(name string) (spooled, bool) {
+	rest, ok := strings.CutSuffix(name, ending)
+	size, err := strconv.ParseInt(rest[strings.LastIndexByte(rest, '-')+1:], 10, 64)
+	return spooled{name, size}, ok && err == nil && !strings.HasPrefix(name, ".")
+}
+
 // openSpool reads what earlier builds left.
 func openSpool(dir string) (*spool, error) {
 	s := &spool{dir: dir, limit: maxEvents}
@@ -54,17 +62,23 @@ func openSpool(dir string) (*spool, error) {
 func (s *spool) list() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entries, err := os.ReadDir(s.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	s.waiting, s.bytes = nil, 0
+	d, err := os.Open(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	s.waiting, s.bytes = nil, 0
-	for _, e := range entries { // in order
-		if info, err := e.Info(); err == nil && strings.HasSuffix(e.Name(), ending) && !strings.HasPrefix(e.Name(), ".") {
-			s.waiting, s.bytes = append(s.waiting, spooled{e.Name(), info.Size()}), s.bytes+info.Size()
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	for _, name := range names {
+		if w, ok := spooledAs(name); ok {
+			s.waiting, s.bytes = append(s.waiting, w), s.bytes+w.size
 		}
 	}
-	return nil
+	return err
 }
 
 // add puts an event at the end, and drops the oldest where it would be too much.
@@ -74,7 +88,7 @@ func (s *spool) add(event []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	name := fmt.Sprintf("%s%010d%s", s.prefix, s.put, ending)
+	name := fmt.Sprintf("%s%010d-%d%s", s.prefix, s.put, len(event), ending)
 	if err := disk.WriteFile(filepath.Join(s.dir, name), event); err != nil {
 		return err
 	}

@@ -94,7 +94,8 @@ func (b *build) startLineage() (*lineage, error) {
 	if c.File != "" && !filepath.IsAbs(c.File) {
 		c.File = filepath.Join(s.Root, filepath.FromSlash(c.File))
 	}
-	c.Key, _ = s.SecretEnv(apiKey)
+	key, _ := s.SecretEnv(apiKey)
+	c.Key = strings.TrimSpace(key)
 	sender, err := openlineage.Open(c)
 	if err != nil {
 		return nil, fmt.Errorf("run events are not sent: %w", err)
