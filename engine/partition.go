@@ -206,11 +206,31 @@ func CheckValue(text string) error {
 type Dimension struct {
 	Name     string
 	Unit     Unit     // NoUnit for listed values
-	Values   []string // of NoUnit, in the order written
-	Start    string   // text of the first partition of a time dimension
+	Values   []string // of NoUnit, in the order written; with FromSource what the source's files say, nil if nobody has looked
+	Start    string   // text of the first partition of a time dimension; with FromSource it may be "": the first one found
 	End      string   // text of the last; "" for the last complete one
 	Timezone string   // IANA name; "" is UTC
-	Range    Range
+	// FromSource is the source whose files say which values there are; zero if the files of the workspace do.
+	FromSource Label
+	FromRange  Range
+	Range      Range
+}
+
+// Location is the timezone of a time dimension.
+func (d *Dimension) Location() (*time.Location, error) {
+	if d.Timezone == "" {
+		return time.UTC, nil
+	}
+	loc, err := time.LoadLocation(d.Timezone)
+	if err != nil {
+		return nil, fmt.Errorf("timezone %q is not known: %w", d.Timezone, err)
+	}
+	return loc, nil
+}
+
+// Admits says whether the partition of that text, which begins at t, belongs into a time dimension: not before its start, not after its end, and over by now.
+func (d *Dimension) Admits(text string, t, now time.Time) bool {
+	return text >= d.Start && (d.End == "" || text <= d.End) && !d.Unit.Next(t).After(now) // texts of one unit are in the order of time
 }
 
 // Text is a string that may depend on the partition and on where a job finds its inputs and outputs.
@@ -222,6 +242,7 @@ type Segment struct {
 	Dimension string
 	Path      string // "input.NAME" or "output.NAME"
 	Eval      func(Partition) (string, error)
+	Layout    string // of an Eval that writes the time of Dimension: how, as date() takes it
 }
 
 // Paths holds where a job finds what a Segment's Path names.

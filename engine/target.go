@@ -46,6 +46,16 @@ type Team struct {
 	Range  Range
 }
 
+// Target finds a target or source by its label; nil if there is none.
+func (w *Workspace) Target(l Label) *Target {
+	for _, t := range w.Targets {
+		if t.Label == l {
+			return t
+		}
+	}
+	return nil
+}
+
 // OwnerText names a team with how to reach it, as messages do: royalties (royalties@example.com).
 func (w *Workspace) OwnerText(owner string) string {
 	for _, team := range w.Teams {

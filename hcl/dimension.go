@@ -25,6 +25,8 @@ func (d *dimension) example() string {
 		return d.Start
 	case len(d.Values) > 0:
 		return d.Values[0]
+	case d.Unit != engine.NoUnit:
+		return d.Unit.Example()
 	}
 	return "2017-06-15"
 }
@@ -33,14 +35,21 @@ func (d *dimension) example() string {
 func (b *block) dimension() *dimension {
 	d := &dimension{Dimension: &engine.Dimension{Name: b.name, Range: place(b.header)}, loc: time.UTC}
 	before := len(b.problems)
-	every, values := b.attr("every"), b.attr("values")
+	every, values, source := b.attr("every"), b.attr("values"), b.attr("from_source")
+	if source != nil {
+		b.fromSource(d)
+	}
 	switch {
 	case every != nil && values != nil:
 		b.report(values.Range(), "keep one of them", "every and values can't stand together")
+	case source != nil && values != nil:
+		b.report(values.Range(), "keep one of them", "from_source and values can't stand together")
 	case every != nil:
 		b.timeDimension(d)
 	case values != nil:
 		b.listDimension(d)
+	case source != nil:
+		b.noTime()
 	default:
 		b.report(b.header, `add every = "day", or values = ["DE", "FR"]`, "partition %q needs every or values", b.name)
 	}
@@ -48,12 +57,32 @@ func (b *block) dimension() *dimension {
 	return d
 }
 
-func (b *block) listDimension(d *dimension) {
+// fromSource reads the source whose files say which values there are.
+func (b *block) fromSource(d *dimension) {
+	text, ok := b.textAttr("from_source")
+	if !ok {
+		return
+	}
+	at := b.attr("from_source").Range()
+	label, err := engine.ParseLabel(text, "")
+	if err != nil {
+		b.report(at, `write from_source = "//package:name"`, "%s", err)
+		return
+	}
+	d.FromSource, d.FromRange = label, place(at)
+}
+
+// noTime reports what only a dimension of time has.
+func (b *block) noTime() {
 	for _, name := range []string{"start", "end", "timezone"} {
 		if a := b.body.Attributes[name]; a != nil {
 			b.report(a.NameRange, "", "%s is for partitions of time, those with every", name)
 		}
 	}
+}
+
+func (b *block) listDimension(d *dimension) {
+	b.noTime()
 	before := len(b.problems)
 	for _, w := range b.texts("values") {
 		if err := engine.CheckValue(w.text); err != nil {
@@ -81,7 +110,7 @@ func (b *block) timeDimension(d *dimension) {
 		}
 		d.Timezone, d.loc = zone, loc
 	}
-	if b.attr("start") == nil {
+	if b.attr("start") == nil && b.attr("from_source") == nil {
 		b.report(b.header, "add start = "+strconv.Quote(unit.Example()), "partition %q needs a start", b.name)
 		return
 	}
@@ -90,7 +119,7 @@ func (b *block) timeDimension(d *dimension) {
 	if ok && okEnd && to.Before(from) {
 		b.report(b.attr("end").Range(), "", "end %s is before start %s", d.End, d.Start)
 	}
-	if unit == engine.Hour && ok && !fixedOffset(d.loc, from) {
+	if unit == engine.Hour && (ok || b.attr("start") == nil) && !fixedOffset(d.loc, from) {
 		b.report(b.attr("timezone").Range(), `write "UTC", or a fixed one such as "Etc/GMT-1"`, "hours need a timezone without daylight saving time").Detail =
 			"In " + d.Timezone + " some hours occur twice."
 	}

@@ -366,6 +366,11 @@ func (b *block) isValue(d *dimension, s string, e hclsyntax.Expression) bool {
 	switch {
 	case !d.ok:
 		return true
+	case d.Unit == engine.NoUnit && !d.FromSource.IsZero(): // which there are is seen later
+		if err := engine.CheckValue(s); err != nil {
+			b.report(e.Range(), "", "%s", err)
+			return false
+		}
 	case d.Unit != engine.NoUnit:
 		if _, err := d.Unit.Parse(s, d.loc); err != nil {
 			b.report(e.Range(), "", "%s", err)

@@ -37,7 +37,7 @@ var (
 var kinds = byName(
 	&kind{name: "workspace", label: "name", once: true, attrs: []string{"requires", "lock"}},
 	&kind{name: "team", label: "name", attrs: []string{"contact", "notify"}},
-	&kind{name: "partition", label: "day", attrs: []string{"every", "start", "end", "timezone", "values"}},
+	&kind{name: "partition", label: "day", attrs: []string{"every", "start", "end", "timezone", "values", "from_source"}},
 	&kind{name: "store", once: true, attrs: []string{"path", "keep_versions", "keep_days", "max_size", "unseen_days"}},
 	&kind{name: "events", once: true, attrs: []string{"openlineage"}},
 	&kind{name: "locals"},
@@ -91,7 +91,7 @@ var values = map[string]string{
 	"command": `["python3", "job.py", output.name]`, "sql": `file("query.sql")`, "window": `[-6, 0]`, "values": `["DE", "FR"]`, "tags": `["daily"]`,
 	"visibility": `["//reports/..."]`, "waive": `["plausible"]`, "that": `rows > 0`, "network": "true", "keep": "false", "unreadable": "true",
 	"prior": "7", "threads": "4", "limit": `"0.1%"`, "memory": `"2GB"`, "part_size": `"256MB"`, "timeout": `"30m"`, "valid_for": `"7d"`,
-	"path": `"raw/*.csv"`, "from": `"//package:name"`, "every": `"day"`, "due": `"+6h"`, "freeze": `"built"`, "take": `"last"`,
+	"path": `"raw/*.csv"`, "from": `"//package:name"`, "from_source": `"//package:name"`, "every": `"day"`, "due": `"+6h"`, "freeze": `"built"`, "take": `"last"`,
 	"missing": `"skip"`, "severity": `"warn"`, "start": `"2017-06-01"`, "end": `"2017-06-14"`, "timezone": `"Europe/Berlin"`,
 	"keep_versions": "2", "keep_days": "30", "max_size": `"200GB"`, "unseen_days": "30", "requires": `">= 0.1"`, "lock": "true", "notify": `["./page.sh"]`, "openlineage": `"https://lineage.example.com"`, "where": `"amount IS NULL"`,
 }

@@ -205,7 +205,25 @@ func (b *block) computed(e hclsyntax.Expression, what string, n *names) (engine.
 		b.report(e.Range(), "", "%s wants a string, not %s", what, typeName(v.Type()))
 		return engine.Segment{}, false
 	}
-	return engine.Segment{Eval: c.at}, true
+	s := engine.Segment{Eval: c.at}
+	s.Dimension, s.Layout = b.dated(e)
+	return s, true
+}
+
+// dated tells of date("YYYY/MM/DD", partition.day) the dimension and the layout.
+func (b *block) dated(e hclsyntax.Expression) (dim, layout string) {
+	call, ok := e.(*hclsyntax.FunctionCallExpr)
+	if !ok || call.Name != "date" && call.Name != "formatdate" || len(call.Args) != 2 {
+		return "", ""
+	}
+	text, ok := unwrap(call.Args[0]).(*hclsyntax.TemplateExpr)
+	at, isName := unwrap(call.Args[1]).(*hclsyntax.ScopeTraversalExpr)
+	if !ok || !isName || !text.IsStringLiteral() || at.Traversal.RootName() != "partition" {
+		return "", ""
+	}
+	v, _ := text.Value(nil)
+	dim, _, _ = second(at.Traversal)
+	return dim, v.AsString()
 }
 
 // computation is an expression over partition.

@@ -18,6 +18,7 @@ import (
 	"github.com/dpb-build/dpb/engine/lock"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/dpb-build/dpb/engine/sandbox"
+	"github.com/dpb-build/dpb/engine/source"
 	"github.com/dpb-build/dpb/hcl"
 	"github.com/dpb-build/dpb/hcl/diag"
 	"github.com/fatih/color"
@@ -194,8 +195,17 @@ func (a *app) resolve() (*graph.Graph, []engine.Problem, error) {
 	if err != nil || engine.HasErrors(problems) {
 		return nil, problems, err
 	}
-	g, more := graph.New(ws, a.now)
-	return g, engine.SortProblems(append(problems, more...)), nil
+	g, more, err := a.graphOf(ws, a.root)
+	return g, engine.SortProblems(append(problems, more...)), err
+}
+
+// graphOf resolves a workspace without errors, at root. Its sources are looked at for the partitions that their files name.
+func (a *app) graphOf(ws *engine.Workspace, root string) (*graph.Graph, []engine.Problem, error) {
+	if err := source.List(root, ws, a.now); err != nil {
+		return nil, nil, err
+	}
+	g, problems := graph.New(ws, a.now)
+	return g, problems, nil
 }
 
 func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem, error) {

@@ -135,7 +135,10 @@ func (a *app) loadPast(revision, root string) (*graph.Graph, error) {
 	ws, sources, problems := hcl.Load(root, hcl.Options{Version: version})
 	var g *graph.Graph
 	if !engine.HasErrors(problems) {
-		g, problems = graph.New(ws, a.now)
+		var err error
+		if g, problems, err = a.graphOf(ws, root); err != nil {
+			return nil, fmt.Errorf("%s: %w", revision, err)
+		}
 	}
 	if !engine.HasErrors(problems) {
 		return g, nil

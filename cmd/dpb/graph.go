@@ -71,8 +71,15 @@ type graphNode struct {
 	Owner      string      `json:"owner,omitempty"`
 	Partitions int         `json:"partitions"`
 	By         []string    `json:"partition_by,omitempty"`
+	Gaps       []graphGap  `json:"gaps,omitempty"` // where partitions come from a source's files: the time between them that has none
 	Inputs     []graphEdge `json:"inputs,omitempty"`
 	Files      []string    `json:"files,omitempty"`
+}
+
+// graphGap is written like a selection of partitions: day=2017-06-09..2017-06-10.
+type graphGap struct {
+	Partitions string `json:"partitions"`
+	Positions  int    `json:"positions"`
 }
 
 type graphEdge struct {
@@ -91,6 +98,9 @@ func (a *app) graphJSON(nodes []*graph.Node) error {
 			if e != nil {
 				out.Inputs = append(out.Inputs, graphEdge{e.Input.Name, e.From.Target.Label.String(), e.Output.Name, e.Words()})
 			}
+		}
+		for _, g := range n.Set.Gaps(0, n.Set.Len()-1) {
+			out.Gaps = append(out.Gaps, graphGap{g.String(), g.Positions})
 		}
 		list = append(list, out)
 	}

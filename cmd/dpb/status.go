@@ -24,7 +24,8 @@ func (a *app) statusCmd() *cobra.Command {
 		Use:   "status [PATTERN...]",
 		Short: "Say in which state targets are, and why",
 		Long: `Say in which state targets are, and why: of what is held, refused or blocked, by which rules, and whom to ask. What is promised by its due time and is not
-there is overdue, or due soon. Changes nothing. With --check the exit code tells the worst state, for CI; without it states don't matter. In a clone without a store pipeline.lock answers: see dpb lock.` +
+there is overdue, or due soon. Where partitions come from a source's files, what lies between them and is not there is listed too, with --json as state "gap", which
+is no state of an action. Changes nothing. With --check the exit code tells the worst state, for CI; without it states don't matter. In a clone without a store pipeline.lock answers: see dpb lock.` +
 			exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
 		Example:           "  dpb status\n  dpb status --check //...\n  dpb status //plays:plays --partition day=2017-06-01..2017-06-07 --json",
 		ValidArgsFunction: a.completeLabels,
@@ -98,6 +99,10 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 			}
 			list = append(list, st)
 		}
+		for _, g := range gapsOf(sel) {
+			list = append(list, partitionStatus{Target: sel.Node.Target.Label.String(), Partition: g.String(), State: "gap", Owner: sel.Node.Target.Owner,
+				Reason: fmt.Sprintf("%s has no files of it", s.Graph.Dimension(g.Dimension).FromSource)})
+		}
 	}
 	if a.json {
 		if err := a.printJSON(list); err != nil {
@@ -108,6 +113,14 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// gapsOf lists where the time between the selected partitions has none.
+func gapsOf(sel graph.Selected) []graph.Gap {
+	if len(sel.Partitions) == 0 {
+		return nil
+	}
+	return sel.Node.Set.Gaps(sel.Partitions[0], sel.Partitions[len(sel.Partitions)-1])
 }
 
 // rootState is the state at which that of an action begins.
@@ -213,7 +226,11 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stdout, "%s  %s%s\n", n.Target.Label, countStates(s, d, sel), late)
+		gaps := ""
+		if g := gapsOf(sel); g != nil {
+			gaps = "; " + graph.GapWords(g)
+		}
+		fmt.Fprintf(a.stdout, "%s  %s%s%s\n", n.Target.Label, countStates(s, d, sel), late, gaps)
 	}
 	listed, left := 0, 0
 	for _, i := range sel.Partitions {

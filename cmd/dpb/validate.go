@@ -28,7 +28,9 @@ how long jobs took, if that is known. Builds nothing and needs no store. With --
 			var g *graph.Graph
 			if !engine.HasErrors(problems) {
 				var more []engine.Problem
-				g, more = graph.New(ws, a.now)
+				if g, more, err = a.graphOf(ws, a.root); err != nil {
+					return err
+				}
 				problems = append(problems, more...)
 				for _, t := range ws.Targets {
 					problems = append(problems, run.CheckSQL(c.Context(), t)...)

@@ -105,7 +105,7 @@ func (e *Edge) Inputs(i int) Selection {
 		lo, hi := 0, sp.n-1
 		switch {
 		case m.relation == fixed:
-			lo, hi = m.value, m.value
+			lo, hi = max(m.value, 0), m.value
 		case m.consumer >= 0:
 			lo, hi = e.stretch(k, at[m.consumer])
 			lo, hi = max(lo, 0), min(hi, sp.n-1)
@@ -120,27 +120,12 @@ func (e *Edge) Inputs(i int) Selection {
 // stretch is what the consumer's position c selects along dimension k of the producer, relative to the producer's span and not yet clipped. Both ends grow
 // with c, on which Readers builds.
 func (e *Edge) stretch(k, c int) (lo, hi int) {
-	m := e.dims[k]
-	from, to := e.From.Set.spans[k], e.To.Set.spans[m.consumer]
-	c += to.from
-	switch m.relation {
-	case same:
-		lo, hi = c, c
-	case coarser:
-		lo = from.position(to.starts[c])
-		hi = lo
-	case finer:
-		lo, hi = from.position(to.starts[c]), from.position(to.starts[c+1])-1
-	case overlaps:
-		lo, hi = from.position(to.starts[c]), from.position(to.starts[c+1].Add(-1))
-	}
+	from := e.From.Set.spans[k]
+	lo, hi = e.windowed(k, c)
 	lo, hi = lo-from.from, hi-from.from
-	if w := m.window; w != nil {
-		hi += w.To
-		lo += w.From
-		if w.FromStart {
-			lo = 0
-		}
+	m := e.dims[k]
+	if m.window != nil && m.window.FromStart {
+		lo = 0
 	}
 	if m.last {
 		if hi = min(hi, from.n-1); hi >= lo {
@@ -148,6 +133,33 @@ func (e *Edge) stretch(k, c int) (lo, hi int) {
 		}
 	}
 	return lo, hi
+}
+
+// windowed are the first and the last value of the producer's axis that the consumer's position c is mapped to. A window counts positions of the calendar, also those
+// where nothing is; that of a target on itself counts what is there, so that running totals run on over gaps.
+func (e *Edge) windowed(k, c int) (lo, hi int) {
+	m := e.dims[k]
+	from, to := e.From.Set.spans[k], e.To.Set.spans[m.consumer]
+	c += to.from
+	w := m.window
+	if w == nil {
+		w = &engine.Window{}
+	}
+	if e.From == e.To && m.relation == same {
+		return c + w.From, c + w.To
+	}
+	switch m.relation {
+	case same:
+		lo, hi = to.slot(c), to.slot(c)
+	case coarser:
+		lo = from.position(to.start(c))
+		hi = lo
+	case finer:
+		lo, hi = from.position(to.start(c)), from.position(to.end(c))-1
+	case overlaps:
+		lo, hi = from.position(to.start(c)), from.position(to.end(c).Add(-1))
+	}
+	return from.atOrAfter(lo + w.From), from.atOrBefore(hi + w.To)
 }
 
 // Readers are the consumer's partitions that read the producer's partition j.

@@ -114,17 +114,47 @@ func (r *resolver) problem(p engine.Problem) { r.problems = append(r.problems, p
 
 func (r *resolver) resolveDimensions(now time.Time) {
 	for _, d := range r.Workspace.Dimensions {
+		if !d.FromSource.IsZero() && !r.checkListing(d) {
+			continue
+		}
 		a, err := newAxis(d, now)
 		if err != nil {
 			r.problem(engine.Problem{Summary: fmt.Sprintf("partition %q: %v", d.Name, err), Range: d.Range})
 			continue
 		}
 		r.axes[d.Name] = a
-		if len(a.texts) == 0 {
+		switch {
+		case len(a.texts) > 0:
+		case !d.FromSource.IsZero():
+			r.problem(engine.Problem{Severity: engine.Warning, Summary: fmt.Sprintf("partition %q has no values: %s has no files that have one", d.Name, d.FromSource), Range: d.Range})
+		default:
 			r.problem(engine.Problem{Severity: engine.Warning, Summary: fmt.Sprintf("partition %q has no value that has ended", d.Name), Range: d.Range,
 				Detail: fmt.Sprintf("It starts at %s, and now is %s.", d.Start, now.UTC().Format(time.RFC3339))})
 		}
 	}
+}
+
+// checkListing makes sure that the files of a dimension's source can tell its values.
+func (r *resolver) checkListing(d *engine.Dimension) bool {
+	p := engine.Problem{Range: d.FromRange, Context: d.Range}
+	t := r.Workspace.Target(d.FromSource)
+	switch {
+	case t == nil:
+		p.Summary, p.Hint = fmt.Sprintf("there is no source %s", d.FromSource), r.suggest(d.FromSource, "")
+	case t.Kind != engine.Source:
+		p.Summary, p.Hint = fmt.Sprintf("%s is a target, and only the files of a source can say which partitions there are", d.FromSource), "name the source that it is made from"
+	case !slices.Contains(t.PartitionBy, d.Name):
+		p.Summary, p.Hint = fmt.Sprintf("%s is not partitioned by %s", d.FromSource, d.Name), fmt.Sprintf("add partition_by = [%q] there, and ${partition.%s} to its path", d.Name, d.Name)
+	default:
+		_, err := engine.NewListing(t.Path, r.Workspace.Dimensions)
+		if err == nil {
+			return true
+		}
+		p.Summary, p.Detail = fmt.Sprintf("the path of %s does not tell the %s of a file", d.FromSource, d.Name), fmt.Sprintf("In %s:%d: %v.", t.Range.File, t.Range.Start.Line, err)
+		p.Hint = fmt.Sprintf("give each %s a folder: ${partition.%s}/*", d.Name, d.Name)
+	}
+	r.problem(p)
+	return false
 }
 
 // node makes a target's node, without its edges.
@@ -163,11 +193,11 @@ func (r *resolver) node(t *engine.Target) *Node {
 // narrow applies a target's own start and end.
 func narrow(sp span, t *engine.Target) span {
 	if start, err := sp.dimension.Unit.Parse(t.Start, sp.loc); err == nil {
-		sp.from = min(max(0, sp.position(start)), sp.n)
+		sp.from = min(max(0, sp.atOrAfter(sp.position(start))), sp.n)
 		sp.n -= sp.from
 	}
 	if end, err := sp.dimension.Unit.Parse(t.End, sp.loc); err == nil {
-		sp.n = max(0, min(sp.n, sp.position(end)+1-sp.from))
+		sp.n = max(0, min(sp.n, sp.atOrBefore(sp.position(end))+1-sp.from))
 	}
 	return sp
 }
@@ -268,7 +298,7 @@ func (r *resolver) checkReadable(n *Node, in *engine.Input, format engine.Format
 func (r *resolver) find(n *Node, l engine.Label, at engine.Range) *Node {
 	from := r.byLabel[l]
 	if from == nil {
-		if !slices.ContainsFunc(r.Workspace.Targets, func(t *engine.Target) bool { return t.Label == l }) {
+		if r.Workspace.Target(l) == nil {
 			r.problem(engine.Problem{Summary: fmt.Sprintf("there is no target or source %s", l), Hint: r.suggest(l, n.Target.Label.Pkg), Range: at, Context: n.Target.Range})
 		}
 		return nil

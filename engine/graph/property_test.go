@@ -80,6 +80,127 @@ func TestRandomEdges(t *testing.T) {
 	}
 }
 
+// TestRandomGaps: where partitions come from a source's files, an edge reads those of a full calendar that are there.
+func TestRandomGaps(t *testing.T) {
+	t.Parallel()
+	good, gaps := 0, 0
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		producer, consumer, in := randomTarget(r, "producer"), randomTarget(r, "consumer"), randomInput(r)
+		if r.IntN(6) == 0 { // it reads itself
+			consumer.PartitionBy, in.From.Label = producer.PartitionBy, consumer.Label
+			in.Window = &engine.Window{From: -1 - r.IntN(3), To: -1, FromStart: r.IntN(3) == 0}
+		}
+		if in.Slice = nil; !slices.ContainsFunc(producer.PartitionBy, func(name string) bool { u, _ := engine.ParseUnit(name); return u != engine.NoUnit }) {
+			in.TakeLast = false
+		}
+		consumer.Inputs = []*engine.Input{in}
+		dims := randomDimensions(r)
+		whole := *in
+		whole.TakeLast = false
+		all := *consumer
+		all.Inputs = []*engine.Input{&whole}
+		now := instant(t, "2030-01-01T00:00:00Z")
+		full, problems := New(&engine.Workspace{Dimensions: dims, Targets: []*engine.Target{producer, &all}}, now)
+		if engine.HasErrors(problems) {
+			continue
+		}
+		listed, sources := listedDimensions(r, full, dims)
+		g, problems := New(&engine.Workspace{Dimensions: listed, Targets: append(sources, producer, consumer)}, now)
+		if engine.HasErrors(problems) {
+			t.Fatalf("seed %d: %v", seed, problems)
+		}
+		good++
+		e := g.Node(consumer.Label).Edges[0]
+		checkNames(t, e.From.Set)
+		checkInverse(t, e)
+		checkPresent(t, e, full.Node(consumer.Label).Edges[0])
+		if e.From.Set.Len() > 0 {
+			gaps += len(e.From.Set.Gaps(0, e.From.Set.Len()-1))
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d: %v reads %v, %+v %+v", seed, consumer.PartitionBy, producer.PartitionBy, in, in.Window)
+		}
+	}
+	if good < 1000 || gaps < 1000 {
+		t.Errorf("only %d edges were tried, over %d gaps", good, gaps)
+	}
+}
+
+// listedDimensions gives most dimensions only some of their values, as those that a source's files have.
+func listedDimensions(r *rand.Rand, full *Graph, dims []*engine.Dimension) (out []*engine.Dimension, sources []*engine.Target) {
+	for _, d := range dims {
+		if r.IntN(4) == 0 {
+			out = append(out, d)
+			continue
+		}
+		s := &engine.Target{Label: engine.Label{Name: "files_of_" + d.Name}, Kind: engine.Source, PartitionBy: []string{d.Name}, Path: engine.Text{{Dimension: d.Name}},
+			Outputs: []*engine.Output{{Name: "x"}}}
+		l := *d
+		l.Values, l.Start, l.End, l.FromSource = []string{}, "", "", s.Label
+		share := 1 + r.IntN(4)
+		for _, text := range full.axes[d.Name].texts {
+			if r.IntN(share) == 0 {
+				l.Values = append(l.Values, text)
+			}
+		}
+		out, sources = append(out, &l), append(sources, s)
+	}
+	return out, sources
+}
+
+// checkPresent: an edge reads what the same edge of a full calendar does, as far as it is there; the newest of that with take = "last". What a target reads of itself are
+// the partitions before it that are there, however far back they lie.
+func checkPresent(t *testing.T, e, full *Edge) {
+	for i := range e.To.Set.Len() {
+		c, ok := full.To.Set.IndexText(e.To.Set.Text(i))
+		if !ok {
+			t.Fatalf("%s is not in the calendar", e.To.Set.Text(i))
+		}
+		var want []int
+		for j := range full.Inputs(c).All() {
+			if at, there := e.From.Set.IndexText(full.From.Set.Text(j)); there {
+				want = append(want, at)
+			}
+		}
+		if e.From == e.To {
+			want = before(e.To.Set, i, e.Input.Window)
+		}
+		if e.Input.TakeLast {
+			want = newest(e.From.Set, want)
+		}
+		if got := slices.Collect(e.Inputs(i).All()); !slices.Equal(got, want) {
+			t.Errorf("%s reads %v, want %v", e.To.Set.Text(i), got, want)
+		}
+	}
+}
+
+// before lists the partitions before i in time that a window counts back to, all else equal, in order.
+func before(s *Set, i int, w *engine.Window) (out []int) {
+	for k := -w.To; ; k++ {
+		j, ok := s.Before(i, k)
+		if !ok || !w.FromStart && k > -w.From {
+			slices.Reverse(out)
+			return out
+		}
+		out = append(out, j)
+	}
+}
+
+// newest picks those of the newest time.
+func newest(s *Set, parts []int) (out []int) {
+	last := 0
+	for _, j := range parts {
+		last = max(last, s.TimeIndex(j))
+	}
+	for _, j := range parts {
+		if s.TimeIndex(j) == last {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
 // checkNames: a partition is found by its values and by its text.
 func checkNames(t *testing.T, s *Set) {
 	for i := range s.Len() {

@@ -116,11 +116,14 @@ func (e *Edge) fix(v engine.Value) *engine.Problem {
 		return &engine.Problem{Summary: fmt.Sprintf("slice: %s is not partitioned by %s, but by %s", e.From.Target.Label, v.Dimension, e.From.Set.dimensions())}
 	}
 	sp := e.From.Set.spans[k]
-	at, err := sp.bound(v.Text)
-	if err != nil {
+	at, _, err := sp.bound(v.Text)
+	switch there := err == nil && at >= 0 && at < sp.n && sp.texts[sp.from+at] == v.Text; {
+	case there:
+	case !sp.dimension.FromSource.IsZero():
+		at = -1 // its files may come later: it is outside of the set until then
+	case err != nil:
 		return &engine.Problem{Summary: "slice: " + err.Error()}
-	}
-	if at < 0 || at >= sp.n {
+	default:
 		return &engine.Problem{Summary: fmt.Sprintf("slice: %s has no %s %s: %s", e.From.Target.Label, v.Dimension, v.Text, sp.describe())}
 	}
 	e.dims[k] = mapping{relation: fixed, consumer: -1, value: at}

@@ -23,7 +23,10 @@ type axis struct {
 	dimension *engine.Dimension
 	loc       *time.Location
 	texts     []string
-	starts    []time.Time // of a time dimension: the first instant of each value, and the end of the last
+	// Of a time dimension: the calendar from the first value to the last, as the first instant of each of its positions, and the end of the last.
+	starts []time.Time
+	// slots are the values' positions in the calendar where that has gaps; nil: each position has its value.
+	slots []int
 }
 
 func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
@@ -32,33 +35,83 @@ func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
 		return a, nil
 	}
 	a.texts = nil
-	if d.Timezone != "" {
-		var err error
-		if a.loc, err = time.LoadLocation(d.Timezone); err != nil {
-			return nil, fmt.Errorf("timezone %q is not known: %w", d.Timezone, err)
-		}
+	var err error
+	if a.loc, err = d.Location(); err != nil {
+		return nil, err
+	}
+	if !d.FromSource.IsZero() {
+		return a, a.fillListed(now)
 	}
 	start, err := d.Unit.Parse(d.Start, a.loc)
 	if err != nil {
 		return nil, err
 	}
-	last := start.AddDate(10000, 0, 0)
-	if d.End != "" {
-		if last, err = d.Unit.Parse(d.End, a.loc); err != nil {
-			return nil, err
-		}
-	}
 	a.starts = []time.Time{start}
 	// A partition is in the set when it has ended.
-	for next := d.Unit.Next(start); !next.After(now) && !start.After(last); start, next = next, d.Unit.Next(next) {
+	for text := d.Start; d.Admits(text, start, now); text = d.Unit.Text(start) {
 		if len(a.texts) == maxValues {
 			return nil, fmt.Errorf("more than %d partitions since %s", maxValues, d.Start)
 		}
-		a.texts = append(a.texts, d.Unit.Text(start))
-		a.starts = append(a.starts, next)
+		start = d.Unit.Next(start)
+		a.texts, a.starts = append(a.texts, text), append(a.starts, start)
 	}
 	return a, nil
 }
+
+// fillListed takes the values from those that a source's files have, and makes the calendar between them.
+func (a *axis) fillListed(now time.Time) error {
+	d := a.dimension
+	for _, text := range slices.Sorted(slices.Values(d.Values)) { // in the order of time
+		t, err := d.Unit.Parse(text, a.loc)
+		if err != nil || !d.Admits(text, t, now) || len(a.texts) > 0 && a.texts[len(a.texts)-1] == text {
+			continue
+		}
+		if a.starts == nil {
+			a.starts = []time.Time{t}
+		}
+		for last := a.starts[len(a.starts)-1]; !last.After(t); a.starts = append(a.starts, last) {
+			if last = d.Unit.Next(last); len(a.starts) > maxValues {
+				return fmt.Errorf("from %s to %s, which the files of %s have, are more than %d positions; set its start", a.texts[0], text, d.FromSource, maxValues)
+			}
+		}
+		a.texts, a.slots = append(a.texts, text), append(a.slots, len(a.starts)-2)
+	}
+	switch len(a.texts) {
+	case 0:
+		a.starts = []time.Time{d.Unit.Floor(now.In(a.loc))}
+	case len(a.starts) - 1:
+		a.slots = nil
+	}
+	return nil
+}
+
+// slot is the position in the calendar of value i.
+func (a *axis) slot(i int) int {
+	if a.slots == nil {
+		return i
+	}
+	return a.slots[i]
+}
+
+// atOrAfter is the first value that is not before a position of the calendar; how many there are, if all are.
+func (a *axis) atOrAfter(slot int) int {
+	if a.slots == nil {
+		return slot
+	}
+	return sort.SearchInts(a.slots, slot)
+}
+
+// atOrBefore is the last value that is not after a position of the calendar; -1 if all are.
+func (a *axis) atOrBefore(slot int) int {
+	if a.slots == nil {
+		return slot
+	}
+	return sort.SearchInts(a.slots, slot+1) - 1
+}
+
+// start and end are the first instant of value i, and the first one after it.
+func (a *axis) start(i int) time.Time { return a.starts[a.slot(i)] }
+func (a *axis) end(i int) time.Time   { return a.starts[a.slot(i)+1] }
 
 // ordinal counts the dimension's values in civil time, also where the axis has none.
 func (a *axis) ordinal(t time.Time) int {
@@ -80,9 +133,9 @@ func (a *axis) ordinal(t time.Time) int {
 	return days
 }
 
-// position of the value that holds t; below 0 or past the end for one that lies outside. Inside it is looked up, for a timezone may leave out a day.
+// position in the calendar of the one that holds t; below 0 or past the end for one that lies outside. Inside it is looked up, for a timezone may leave out a day.
 func (a *axis) position(t time.Time) int {
-	n := len(a.texts)
+	n := len(a.starts) - 1
 	switch first, end := a.starts[0], a.starts[n]; {
 	case t.Before(first):
 		return a.ordinal(t) - a.ordinal(first)
@@ -102,7 +155,7 @@ func (a *axis) find(text string) (int, bool) {
 	if err != nil {
 		return 0, false
 	}
-	i := a.position(t)
+	i := a.atOrAfter(a.position(t))
 	return i, i >= 0 && i < len(a.texts) && a.texts[i] == text
 }
 
@@ -249,7 +302,7 @@ func (s *Set) Intervals(i int) []engine.Interval {
 	out := make([]engine.Interval, len(s.spans))
 	for k, sp := range s.spans {
 		if sp.starts != nil {
-			out[k] = engine.Interval{Start: sp.starts[sp.from+at[k]], End: sp.starts[sp.from+at[k]+1]}
+			out[k] = engine.Interval{Start: sp.start(sp.from + at[k]), End: sp.end(sp.from + at[k])}
 		}
 	}
 	return out
@@ -258,7 +311,7 @@ func (s *Set) Intervals(i int) []engine.Interval {
 // End is the last instant of partition i's interval of time, exclusive, in the timezone of its dimension; zero without one.
 func (s *Set) End(i int) time.Time {
 	if k := s.time(); k >= 0 {
-		return s.spans[k].starts[s.spans[k].from+s.split(i)[k]+1]
+		return s.spans[k].end(s.spans[k].from + s.split(i)[k])
 	}
 	return time.Time{}
 }
@@ -313,16 +366,16 @@ func (sp span) within(sub engine.Subset) (lo, hi int, err error) {
 	}
 	lo, hi = 0, sp.n-1
 	if sub.From != "" {
-		if lo, err = sp.bound(sub.From); err != nil {
+		if lo, _, err = sp.bound(sub.From); err != nil {
 			return 0, 0, err
 		}
 	}
 	if sub.To != "" {
-		if hi, err = sp.bound(sub.To); err != nil {
+		if _, hi, err = sp.bound(sub.To); err != nil {
 			return 0, 0, err
 		}
 	}
-	if lo > hi && sub.From != "" && sub.To != "" {
+	if sub.From > sub.To && sub.From != "" && sub.To != "" { // texts of one unit are in the order of time
 		return 0, 0, fmt.Errorf("%s: the first value lies after the last", sub)
 	}
 	if lo, hi = max(lo, 0), min(hi, sp.n-1); lo > hi || single && sp.texts[sp.from+lo] != sub.From {
@@ -332,28 +385,31 @@ func (sp span) within(sub engine.Subset) (lo, hi int, err error) {
 	return lo, hi + 1, nil
 }
 
-// bound finds the position of a text relative to the span; of a time dimension it may lie outside.
-func (sp span) bound(text string) (int, error) {
+// bound finds the positions, relative to the span, of the first value that is not before a text, and of the last that is not after it; of a time dimension they may lie outside.
+func (sp span) bound(text string) (lo, hi int, err error) {
 	if sp.dimension.Unit != engine.NoUnit {
 		t, err := sp.dimension.Unit.Parse(text, sp.loc)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		return sp.position(t) - sp.from, nil
+		at := sp.position(t)
+		return sp.atOrAfter(at) - sp.from, sp.atOrBefore(at) - sp.from, nil
 	}
 	if at, ok := sp.find(text); ok {
-		return at - sp.from, nil
+		return at - sp.from, at - sp.from, nil
 	}
 	if near := engine.Suggest(text, sp.texts); near != "" {
-		return 0, fmt.Errorf("there is no %s %q; did you mean %q?", sp.dimension.Name, text, near)
+		return 0, 0, fmt.Errorf("there is no %s %q; did you mean %q?", sp.dimension.Name, text, near)
 	}
-	return 0, fmt.Errorf("there is no %s %q: %s", sp.dimension.Name, text, sp.describe())
+	return 0, 0, fmt.Errorf("there is no %s %q: %s", sp.dimension.Name, text, sp.describe())
 }
 
 // describe says which values a span has.
 func (sp span) describe() string {
-	texts := sp.texts[sp.from : sp.from+sp.n]
+	texts, listed := sp.texts[sp.from:sp.from+sp.n], sp.dimension.FromSource
 	switch {
+	case len(texts) == 0 && !listed.IsZero():
+		return fmt.Sprintf("%s has no files of any", listed)
 	case len(texts) == 0:
 		return "it has no partition that has ended yet"
 	case sp.dimension.Unit == engine.NoUnit && len(texts) <= 10:
@@ -362,7 +418,11 @@ func (sp span) describe() string {
 	if len(texts) == 1 {
 		return "its one value is " + texts[0]
 	}
-	return fmt.Sprintf("its %d values run from %s to %s", len(texts), texts[0], texts[len(texts)-1])
+	words := fmt.Sprintf("its %d values run from %s to %s", len(texts), texts[0], texts[len(texts)-1])
+	if !listed.IsZero() {
+		words += fmt.Sprintf(", and are those of which %s has files", listed)
+	}
+	return words
 }
 
 func (s *Set) all() Selection {

@@ -66,10 +66,19 @@ func (e *Edge) dimensionWords(k int) string {
 	name := sp.dimension.Name
 	words := ""
 	switch {
+	case m.relation == fixed && m.value < 0:
+		return "a " + name + " that is not there"
 	case m.relation == fixed:
 		return fmt.Sprintf("%s %s only", name, sp.texts[sp.from+m.value])
 	case m.window != nil:
 		words = e.windowWords(k)
+		switch {
+		case sp.dimension.FromSource.IsZero():
+		case e.From == e.To:
+			words += ", counting those that are there"
+		default:
+			words += ", as far as there are any"
+		}
 	case m.relation == same:
 		return "the same " + name
 	case m.relation == coarser:
@@ -94,8 +103,8 @@ func (e *Edge) countWords(k int) string {
 		lo, hi := e.stretch(k, c)
 		n := hi - lo + 1
 		if m.last { // count what it is taken from
-			start, end := sp.position(to.starts[to.from+c]), sp.position(to.starts[to.from+c+1])
-			n = end - start
+			lo, hi := e.windowed(k, c)
+			n = hi - lo + 1
 		}
 		if most = max(most, n); least < 0 || n < least {
 			least = n
@@ -179,5 +188,14 @@ func (s *Set) Describe() string {
 			ranges = append(ranges, sp.texts[sp.from]+" to "+sp.texts[sp.from+sp.n-1])
 		}
 	}
-	return fmt.Sprintf("%s (%s)", words, strings.Join(ranges, ", "))
+	words = fmt.Sprintf("%s (%s", words, strings.Join(ranges, ", "))
+	for _, sp := range s.spans {
+		if from := sp.dimension.FromSource; !from.IsZero() {
+			words += fmt.Sprintf(", %s from %s", plural(sp.dimension.Name), from)
+		}
+	}
+	if gaps := s.Gaps(0, s.size-1); gaps != nil {
+		words += "; " + GapWords(gaps)
+	}
+	return words + ")"
 }

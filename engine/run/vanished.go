@@ -36,6 +36,33 @@ func (b *build) vanished() (out []engine.Problem) {
 			Summary: fmt.Sprintf("the files of %s are gone; what reads it with missing = \"skip\" goes on without: %s", named(gone), named(slices.Compact(readers))),
 			Hint:    "put the files back; or, if this is as it should be, narrow the source with start or end"})
 	}
+	return append(out, b.unlisted()...)
+}
+
+// unlisted warns of partitions that were in a source's listing and are not any more, as their files are gone: they left the sets of all that is cut like the source.
+func (b *build) unlisted() (out []engine.Problem) {
+	retired := map[engine.Label][]string{}
+	for _, c := range b.s.retired {
+		retired[c.Label] = append(retired[c.Label], c.Partition)
+	}
+	for _, n := range b.s.Graph.Nodes {
+		var gone, without []string
+		for _, text := range retired[n.Target.Label] {
+			if b.s.Graph.Unlisted(n, text) {
+				gone = append(gone, n.Target.Label.At(text))
+			}
+		}
+		if gone == nil {
+			continue
+		}
+		for _, e := range n.Consumers {
+			without = append(without, e.To.Target.Label.String())
+		}
+		slices.Sort(without)
+		out = append(out, engine.Problem{Severity: engine.Warning, Range: n.Target.Range,
+			Summary: fmt.Sprintf("the files of %s are gone, and so are the partitions; what reads them goes on without: %s", named(gone), named(slices.Compact(without))),
+			Hint:    "put the files back, and all is as it was; versions are kept"})
+	}
 	return out
 }
 

@@ -169,10 +169,15 @@ func (p place) match(root string) (names []string, err error) {
 		}
 		return []string{p.pattern}, nil
 	}
+	return p.list(root, doublestar.WithFilesOnly())
+}
+
+// list gives what the pattern, which has a wildcard, matches of files and folders, in order.
+func (p place) list(root string, options ...doublestar.GlobOption) ([]string, error) {
 	if info, err := os.Stat(p.dir); isAbsent(err) || err == nil && !info.IsDir() {
 		return nil, nil
 	}
-	names, err = doublestar.Glob(p.files(root), p.pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())
+	names, err := doublestar.Glob(p.files(root), p.pattern, append(options, doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())...)
 	slices.Sort(names)
 	return slices.Compact(names), err
 }
