@@ -4,29 +4,33 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dpb-build/dpb/engine/run"
 )
 
 // The graph of these benchmarks: ten targets in a row, each copying what the one before made, at so many hours. DPB names the binary; ninja gets the same
 // commands. BENCH_DIR is where they work, best a file system in memory: then the tools are measured, and not the disk.
 
-const chain = 10
+const stages = 10
 
 // graphFiles writes the workspace and the build.ninja of a graph with so many actions.
 func graphFiles(b *testing.B, dir string, actions int) {
 	b.Helper()
-	hours := actions / chain
+	hours := actions / stages
 	start := time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)
 	var hcl, ninja bytes.Buffer
 	fmt.Fprintf(&hcl, "source \"raw\" {\n  path = \"raw.txt\"\n}\n")
 	ninja.WriteString("rule cp\n  command = cp $in $out\n")
-	for k := range chain {
+	for k := range stages {
 		from := fmt.Sprintf(":t%d", k-1)
 		if k == 0 {
 			from = ":raw"
@@ -46,9 +50,7 @@ func graphFiles(b *testing.B, dir string, actions int) {
 		"dpb.hcl": fmt.Sprintf("partition \"hour\" {\n  every = \"hour\"\n  start = %q\n  end = %q\n}\n", start.Format("2006-01-02T15"),
 			start.Add(time.Duration(hours-1)*time.Hour).Format("2006-01-02T15")),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			b.Fatal(err)
-		}
+		put(b, filepath.Join(dir, name), text)
 	}
 }
 
@@ -80,6 +82,45 @@ func noop(b *testing.B, name, dir string, args ...string) time.Duration {
 	return best
 }
 
+// foresee measures dpb plan: of nothing to do, of new data, after which all but the first target are undecided, and of new arguments everywhere, of which all jobs run.
+// With build it also compares the time that plan gave with what the build then took.
+func foresee(b *testing.B, dpb, dir string, build bool) {
+	b.Helper()
+	noop(b, "plan-noop", dir, dpb, "plan")
+	put(b, filepath.Join(dir, "raw.txt"), "hello again\n")
+	noop(b, "plan-data", dir, dpb, "plan")
+	put(b, filepath.Join(dir, "raw.txt"), "hello\n")
+	hcl, err := os.ReadFile(filepath.Join(dir, "pipeline.hcl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	put(b, filepath.Join(dir, "pipeline.hcl"), strings.ReplaceAll(string(hcl), `"cp", `, `"cp", "-f", `))
+	noop(b, "plan-code", dir, dpb, "plan")
+	if build {
+		c := exec.Command(dpb, "plan", "--json")
+		c.Dir = dir
+		out, err := c.Output()
+		if err != nil {
+			b.Fatal(err)
+		}
+		var f run.Forecast
+		if err := json.Unmarshal(out, &f); err != nil {
+			b.Fatal(err)
+		}
+		took := measure(b, "dpb-again", dir, dpb, "build", "--progress", "quiet")
+		b.ReportMetric(f.Most.AtLeast.Seconds()/took.Seconds(), "plan-least/took")
+		b.ReportMetric(f.Most.AtMost.Seconds()/took.Seconds(), "plan-most/took")
+	}
+	put(b, filepath.Join(dir, "pipeline.hcl"), string(hcl))
+}
+
+func put(b *testing.B, file, text string) {
+	b.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+		b.Fatal(err)
+	}
+}
+
 func BenchmarkBesideNinja(b *testing.B) {
 	dpb := os.Getenv("DPB")
 	if dpb == "" {
@@ -96,6 +137,7 @@ func BenchmarkBesideNinja(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 			mine := measure(b, "dpb-all", dir, dpb, "build", "--progress", "quiet")
 			mineNoop := noop(b, "dpb-noop", dir, dpb, "build", "--progress", "quiet")
+			foresee(b, dpb, dir, actions == 10_000)
 			if _, err := exec.LookPath("ninja"); err != nil {
 				b.Log("ninja is not installed: no comparison")
 				return

