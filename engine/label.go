@@ -259,6 +259,35 @@ func (s Subset) String() string {
 	return s.Dimension + "=" + s.From + ".." + s.To
 }
 
+// Selects says whether patterns mean a partition, by the words alone: all that match less what is subtracted, as graph.Select does with those that there are.
+func Selects(patterns []Pattern, label Label, partition string) bool {
+	selected := false
+	for _, p := range patterns {
+		if p.Match(label) && p.holds(partition) {
+			if p.Subtract {
+				return false
+			}
+			selected = true
+		}
+	}
+	return selected
+}
+
+// holds says whether a partition lies in all subsets. Texts of one unit of time are in the order of time.
+func (p Pattern) holds(partition string) bool {
+	for _, s := range p.Subset {
+		found := false
+		for value := range strings.SplitSeq(partition, ",") {
+			name, text, _ := strings.Cut(value, "=")
+			found = found || name == s.Dimension && s.From <= text && (s.To == "" || text <= s.To)
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
 // ParseSubset reads what stands after @: day=2017-06-01..2017-06-07,country=DE.
 func ParseSubset(s string) ([]Subset, error) {
 	var out []Subset

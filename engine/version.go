@@ -77,6 +77,7 @@ type Version struct {
 	Outputs    []VersionOutput // in the order of their names
 	Provenance Provenance
 	Created    time.Time
+	Build      int64 `json:",omitempty"` // that recorded it first; 0 if that is not known
 }
 
 // VersionOutput is one output of a version: what the job wrote, what consumers see, and what was rejected (zero if nothing was).
@@ -130,7 +131,11 @@ type Run struct {
 	Outputs   []OutputResult // of a success: shows whether the job is reproducible
 	Metrics   cache.Digest   `json:",omitzero"` // likewise
 	// Verifies: dpb verify ran the job of a result that counts, and no failure takes that back.
-	Verifies bool `json:",omitempty"`
+	Verifies bool          `json:",omitempty"`
+	Build    int64         `json:",omitempty"` // that it was part of; 0: of none, or from before builds were recorded
+	After    string        `json:",omitempty"` // label@partition of the job in the same build whose end let this one start; "" if it could start at once
+	Waited   time.Duration `json:",omitempty"` // from then on, for a place or for another dpb that had its key
+	Why      string        `json:",omitempty"` // it ran, a few words
 }
 
 // State of a target at a partition. The order is that in which they are decided: the first that holds.

@@ -80,6 +80,26 @@ func (s *Store) own() error {
 	return s.err
 }
 
+// Process names this process in the store for as long as it lives; "" if that can't be.
+func (s *Store) Process() string {
+	if s.own() != nil {
+		return ""
+	}
+	return filepath.Base(s.private.Dir)
+}
+
+// Lives says whether the process that has this name in the store lives still.
+func (s *Store) Lives(process string) bool {
+	if process == "" || process != filepath.Base(process) {
+		return false
+	}
+	lock, err := lockDir(filepath.Join(s.Dir, "jobs", process), false)
+	if err == nil {
+		lock.Close()
+	}
+	return errors.Is(err, errHeld)
+}
+
 // Close removes what this process had for itself.
 func (s *Store) Close() error {
 	if s.files != nil {

@@ -343,6 +343,19 @@ func (a *app) pkg() string {
 
 // selectPatterns finds what the arguments mean; none means everything. partitions is the value of --partition.
 func (a *app) selectPatterns(g *graph.Graph, args, partitions []string) ([]graph.Selected, error) {
+	patterns, err := a.parsePatterns(g, args, partitions)
+	if err != nil {
+		return nil, err
+	}
+	selected, err := g.Select(patterns)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return selected, nil
+}
+
+// parsePatterns reads the arguments of a command; partitions is the value of --partition.
+func (a *app) parsePatterns(g *graph.Graph, args, partitions []string) ([]engine.Pattern, error) {
 	var subsets []engine.Subset
 	for _, p := range partitions {
 		s, err := engine.ParseSubset(p)
@@ -368,11 +381,7 @@ func (a *app) selectPatterns(g *graph.Graph, args, partitions []string) ([]graph
 		}
 		patterns = append(patterns, p)
 	}
-	selected, err := g.Select(patterns)
-	if err != nil {
-		return nil, usagef("%w", err)
-	}
-	return selected, nil
+	return patterns, nil
 }
 
 // meant says what a person may have meant by an argument that is no pattern.

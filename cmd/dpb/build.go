@@ -84,7 +84,9 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		if err != nil {
 			return err
 		}
-		summary, err := s.Build(ctx, selected, f.options(events, kill))
+		opts := f.options(events, kill)
+		opts.ExitCode = a.exitOfBuild
+		summary, err := s.Build(ctx, selected, opts)
 		if refused := (*run.RefusedError)(nil); errors.As(err, &refused) {
 			return errors.Join(finish(), a.report(refused.Problems, a.sources))
 		}

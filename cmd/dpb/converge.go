@@ -184,7 +184,8 @@ func (w *watcher) build(ctx context.Context, s *run.Session, selected []graph.Se
 		}
 		w.said.noteFailed(j.Label.At(j.Partition), o.Failure)
 	}}
-	t.summary, err = s.Build(ctx, selected, run.Options{Jobs: w.flags.jobs, KeepGoing: true, KeepFailed: !retry, Events: shown, Kill: w.kill})
+	t.summary, err = s.Build(ctx, selected, run.Options{Jobs: w.flags.jobs, KeepGoing: true, KeepFailed: !retry, Events: shown, Kill: w.kill,
+		ExitCode: func(s run.Summary, err error) int { return exitCode(outcome(s, err), nil) }})
 	done()
 	w.lines.Built(w.said.news(t.summary))
 	return err

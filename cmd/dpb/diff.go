@@ -134,7 +134,7 @@ func (a *app) rebuild(s *run.Session, current engine.Version, f diffFlags) (engi
 		mode = ui.Quiet
 	}
 	events, done := ui.New(ui.Options{Mode: mode, Out: a.stderr, JSON: os.Stderr, Color: a.color})
-	v, state, summary, err := s.Rebuild(ctx, n, i, run.Options{Jobs: f.jobs, KeepGoing: true, Events: events, Kill: kill})
+	v, state, summary, err := s.Rebuild(ctx, n, i, run.Options{Jobs: f.jobs, KeepGoing: true, Events: events, Kill: kill, ExitCode: a.exitOfBuild})
 	done()
 	if refused := (*run.RefusedError)(nil); errors.As(err, &refused) {
 		return v, "", a.report(refused.Problems, a.sources)

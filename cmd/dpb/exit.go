@@ -82,12 +82,35 @@ func usagef(format string, args ...any) error {
 
 // exit prints what went wrong, if that was not done, and returns the code.
 func (a *app) exit(err error, caught os.Signal) int {
+	if err != nil && caught == nil && err.Error() != "" {
+		fmt.Fprintf(a.stderr, "dpb: %s\n", ui.Text(err.Error()))
+	}
+	return exitCode(err, caught)
+}
+
+// exitOfBuild is what code a build ends with, for its record.
+func (a *app) exitOfBuild(s run.Summary, err error) int { return exitCode(outcome(s, err), a.caught()) }
+
+// outcomeOf says in a word or two how a build of the past ended.
+func outcomeOf(b run.PastBuild) string {
+	switch {
+	case b.Running:
+		return "running"
+	case b.Ended.IsZero():
+		return "did not end"
+	case b.Interrupted:
+		return exitText[exitInterrupted]
+	}
+	return cmp.Or(buildText[b.ExitCode], exitText[b.ExitCode])
+}
+
+// buildText says what a build's exit code means in the list of builds, where a word does.
+var buildText = map[int]string{exitOK: run.PastOK, exitFailed: "failed", exitHeld: "held", exitStale: "incomplete", exitUsage: "refused", exitLocked: "locked out", exitLocal: "trouble"}
+
+func exitCode(err error, caught os.Signal) int {
 	code := exitOK
 	if err != nil {
 		code = codeOf(err)
-		if text := err.Error(); text != "" && caught == nil {
-			fmt.Fprintf(a.stderr, "dpb: %s\n", ui.Text(text))
-		}
 	}
 	switch caught {
 	case os.Interrupt:
@@ -100,9 +123,12 @@ func (a *app) exit(err error, caught os.Signal) int {
 
 func codeOf(err error) int {
 	var e *exitError
+	var refused *run.RefusedError
 	switch {
 	case errors.As(err, &e):
 		return e.code
+	case errors.As(err, &refused):
+		return exitUsage
 	case errors.Is(err, ledger.ErrLocked), errors.As(err, new(*run.WatchedError)):
 		return exitLocked
 	}

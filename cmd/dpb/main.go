@@ -55,6 +55,7 @@ func interruptible() (ctx, kill context.Context, caught func() os.Signal, stop f
 	caught = func() os.Signal {
 		select {
 		case s := <-first:
+			first <- s // it may be asked for again
 			return s
 		default:
 			return nil

@@ -13,13 +13,15 @@ import (
 )
 
 func (a *app) whyCmd() *cobra.Command {
+	var history bool
 	c := &cobra.Command{
 		Use:   "why LABEL[@PARTITION]",
 		Short: "Say why a partition is in its state, back to the root cause",
 		Long: `Say why a partition is in its state: which part of its key changed, with the old and the new value, and why the inputs changed, back to the
-root cause. Of a fresh partition it says why it was last built. Without a partition it takes the first that is not fresh, else the newest.` +
+root cause. Of a fresh partition it says why it was last built. Without a partition it takes the first that is not fresh, else the newest.
+With --history it says why each version of the partition was made, newest first: what changed against the version before, with the build that made it and its commit; * marks the one that is current.` +
 			exits(exitOK, exitUsage, exitLocal),
-		Example:           "  dpb why //reports:royalties@month=2017-06\n  dpb why :plays --json",
+		Example:           "  dpb why //reports:royalties@month=2017-06\n  dpb why :plays --json\n  dpb why //reports:royalties@month=2017-06 --history",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -31,6 +33,9 @@ root cause. Of a fresh partition it says why it was last built. Without a partit
 				}
 				if len(sel.Partitions) == 0 {
 					return usagef("%s has no partition that has ended yet", sel.Node.Target.Label)
+				}
+				if history {
+					return a.whyEach(s, d, sel)
 				}
 				cause, err := s.Why(d, sel.Node, interesting(d, sel))
 				if err != nil {
@@ -44,8 +49,37 @@ root cause. Of a fresh partition it says why it was last built. Without a partit
 			})
 		},
 	}
+	c.Flags().BoolVar(&history, "history", false, "say why each version was made, newest first")
 	a.jsonFlag(c)
 	return c
+}
+
+// whyEach says why each version of a partition was made.
+func (a *app) whyEach(s *run.Session, d *plan.Decider, sel graph.Selected) error {
+	n, i := sel.Node, interesting(d, sel)
+	list, err := s.Origins(d, n, i)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(append([]run.Origin{}, list...))
+	}
+	name := n.Target.Label.At(n.Set.Text(i))
+	for _, o := range list {
+		mark, in := " ", ""
+		if o.Current {
+			mark = "*"
+		}
+		if o.Build > 0 {
+			in = fmt.Sprintf("  build %d", o.Build)
+		}
+		fmt.Fprintf(a.stdout, "%s %s#%s  %s%s  %s: %s\n", mark, name, o.Version[:12], instant(o.Created), in, who(o.Provenance), ui.Text(o.Cause.Text))
+		a.printReasons(o.Cause, "", 1)
+	}
+	if len(list) == 0 {
+		fmt.Fprintf(a.stderr, "%s has no version yet; dpb build makes one\n", name)
+	}
+	return nil
 }
 
 // interesting picks the first partition that is not fresh, else the last.
@@ -71,6 +105,11 @@ func (a *app) printCause(c *run.Cause, depth int) {
 		head += ", owned by " + c.Owner
 	}
 	fmt.Fprintf(a.stdout, "%s: %s\n", head, ui.Text(c.Text))
+	a.printReasons(c, indent, depth)
+}
+
+// printReasons lists what changed, and then why the inputs did.
+func (a *app) printReasons(c *run.Cause, indent string, depth int) {
 	for k, ch := range c.Changes {
 		if k == maxListed {
 			fmt.Fprintf(a.stdout, "%s    … and %d more changes; --json has them\n", indent, len(c.Changes)-k)

@@ -37,7 +37,8 @@ type table struct {
 var tables = []table{
 	{"section", "digest", ", chunks", checkSection},
 	{"result", "key", "", checkResult},
-	{"run", "id", ", key", checkRun},
+	{"build", "id", "", readable[engine.Build]},
+	{"run", "id", ", key, build", checkRun},
 	{"version", "id", ", partition, (SELECT label FROM target t WHERE t.id = target), (SELECT workspace FROM target t WHERE t.id = target)", checkVersion},
 	{"split", "id", "", readable[engine.Split]},
 	{"fingerprint", "id", ", state", checkFingerprint},
@@ -135,7 +136,7 @@ func checkResult(_ *Ledger, s *sqlite.Stmt) error {
 
 func checkRun(_ *Ledger, s *sqlite.Stmt) error {
 	r, err := decode[engine.Run](columnBytes(s, 1))
-	if err == nil && r.Key != cache.ActionKey(columnDigest(s, 2)) {
+	if err == nil && (r.Key != cache.ActionKey(columnDigest(s, 2)) || r.Build != s.ColumnInt64(3)) {
 		return errOther
 	}
 	return err

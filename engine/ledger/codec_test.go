@@ -64,7 +64,7 @@ func TestPinnedRecords(t *testing.T) {
 		name   string
 		record any
 	}{
-		{"result", sampleResult()}, {"run", sampleRun()}, {"version", sampleVersion(1)}, {"split", sampleSplit()}, {"fingerprint", sampleFingerprint()},
+		{"result", sampleResult()}, {"run", sampleRun()}, {"run of a build", sampleRunOfBuild()}, {"build", sampleBuild()}, {"version", sampleVersion(1)}, {"split", sampleSplit()}, {"fingerprint", sampleFingerprint()},
 		{"metric", number(0.42)}, {"null metric", (*float64)(nil)}, {"judgement", sampleJudgement()}, {"acceptance", sampleAcceptance()},
 	} {
 		body, err := encode(x.record)
@@ -189,6 +189,7 @@ func haveStatus(findings []engine.Finding) bool {
 func FuzzDecodeResult(f *testing.F)  { fuzzRecord(f, sampleResult()) }
 func FuzzDecodeRun(f *testing.F)     { fuzzRecord(f, sampleRun()) }
 func FuzzDecodeVersion(f *testing.F) { fuzzRecord(f, sampleVersion(1)) }
+func FuzzDecodeBuild(f *testing.F)   { fuzzRecord(f, sampleBuild()) }
 
 func FuzzDecodeSplit(f *testing.F)       { fuzzRecord(f, sampleSplit()) }
 func FuzzDecodeFingerprint(f *testing.F) { fuzzRecord(f, sampleFingerprint()) }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -82,6 +83,17 @@ func (l *Ledger) Judgements(environment string, subject engine.VersionID) ([]eng
 // LastJudgement finds the newest judgement of a subject, under whatever rules.
 func (l *Ledger) LastJudgement(environment string, subject engine.VersionID) (engine.Judgement, bool, error) {
 	return find[engine.Judgement](l, judgements+" ORDER BY j.id DESC LIMIT 1", environment, subject[:])
+}
+
+// JudgementOfBuild finds the newest judgement of a subject that a build made which went by that time.
+func (l *Ledger) JudgementOfBuild(environment string, subject engine.VersionID, now time.Time) (engine.Judgement, bool, error) {
+	all, err := many[engine.Judgement](l, judgements+" ORDER BY j.id DESC", environment, subject[:])
+	for _, j := range all {
+		if j.Made.Equal(now) {
+			return j, true, err
+		}
+	}
+	return engine.Judgement{}, false, err
 }
 
 // PutAcceptance records a person's word, or that it is taken back.

@@ -31,9 +31,14 @@ var (
 
 	// ErrDamaged says that the database is not as SQLite left it.
 	ErrDamaged = errors.New("it is damaged: put back a copy, or delete ledger.db together with ledger.db-wal and ledger.db-shm, after which all history is gone and everything runs again")
-
-	errOlder = errors.New("it was written by an older dpb; any dpb build brings it up to date")
 )
+
+// olderError says that a ledger has a format of before.
+type olderError struct{ format int64 }
+
+func (e *olderError) Error() string {
+	return "it was written by an older dpb; any dpb build brings it up to date"
+}
 
 // LockTimeout is how long a writer waits for another process if nothing else is said. A commit takes milliseconds. Tests make it shorter, before they open a ledger.
 var LockTimeout = time.Minute
@@ -43,14 +48,25 @@ var (
 	schema string
 	//go:embed contracts.sql
 	contracts string
+	//go:embed builds.sql
+	builds string
 	//go:embed from1.sql
 	from1 string
+	//go:embed from2.sql
+	from2 string
 )
+
+// upgrades bring a ledger from format 1 to 2, from 2 to 3, and so on.
+var upgrades = []string{
+	from1 + contracts + "INSERT INTO pointer SELECT environment, target, partition, version, key, x'', outputs FROM pointer1; DROP TABLE pointer1;",
+	from2 + builds + `INSERT INTO run SELECT id, key, target, partition,
+		coalesce(CASE WHEN json_valid(body) THEN CAST(1000 * unixepoch(body ->> 'Started', 'subsec') AS INTEGER) END, 0), 0, body FROM run2; DROP TABLE run2;`,
+}
 
 const (
 	fileName      = "ledger.db"
 	applicationID = 0x64706231 // "dpb1"
-	formatVersion = 2
+	formatVersion = 3
 	readers       = 4
 )
 
@@ -201,7 +217,8 @@ func (f found) create(c *sqlite.Conn) (err error) {
 	if err := f.whole(c); err != nil {
 		return err
 	}
-	if err := check(c); !errors.Is(err, ErrNone) && !errors.Is(err, errOlder) {
+	var older *olderError
+	if err := check(c); !errors.Is(err, ErrNone) && !errors.As(err, &older) {
 		return err // nothing is changed of what is there
 	}
 	if err := pragmas(c, "journal_mode = WAL", "synchronous = FULL"); err != nil {
@@ -212,10 +229,10 @@ func (f found) create(c *sqlite.Conn) (err error) {
 		return err
 	}
 	defer done(&err)
-	script := schema + contracts
+	script := schema + contracts + builds
 	switch err := f.check(c); {
-	case errors.Is(err, errOlder):
-		script = from1 + contracts + "INSERT INTO pointer SELECT environment, target, partition, version, key, x'', outputs FROM pointer1; DROP TABLE pointer1;"
+	case errors.As(err, &older):
+		script = strings.Join(upgrades[older.format-1:], "\n")
 	case !errors.Is(err, ErrNone):
 		return err
 	}
@@ -244,8 +261,8 @@ func check(c *sqlite.Conn) error {
 		return ErrNone
 	case id != applicationID:
 		return errors.New("this database is no ledger of dpb")
-	case format == 1:
-		return errOlder
+	case format >= 1 && format < formatVersion:
+		return &olderError{format}
 	case format != formatVersion:
 		return fmt.Errorf("it has format %d, and this dpb knows %d only: use the dpb that wrote it, or another store", format, formatVersion)
 	}

@@ -10,12 +10,6 @@ CREATE TABLE section (digest BLOB PRIMARY KEY, chunks INTEGER NOT NULL, body BLO
 -- What a job made, by its key: the first that was recorded counts.
 CREATE TABLE result (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
--- Every attempt to make a result.
-CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
-  body TEXT NOT NULL) STRICT;
-CREATE INDEX run_by_key ON run (key);
-CREATE INDEX run_by_target ON run (target, partition);
-
 -- Versions, by id.
 CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
   body TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -23,19 +24,31 @@ func pointed() map[string][]engine.Version {
 }
 
 // format1 makes a ledger as dpb made it before there were contracts, and returns its file.
-func format1(t *testing.T, dir string) string {
+func format1(t *testing.T, dir string) string { return formatBefore(t, dir, 1, fill1) }
+
+// formatBefore makes a ledger of a format of before, fills it and returns its file.
+func formatBefore(t *testing.T, dir string, format int, fill func(*Tx) error) string {
 	t.Helper()
-	script, err := os.ReadFile("../../testdata/format/ledger1.sql")
+	script, err := os.ReadFile(fmt.Sprintf("../../testdata/format/ledger%d.sql", format))
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, fileName)
 	c := connect(t, file, sqlite.OpenReadWrite, sqlite.OpenCreate)
 	must(t, pragmas(c, "journal_mode = WAL", "foreign_keys = ON"))
-	must(t, sqlitex.ExecScript(c, string(script)+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = 1;", applicationID)))
-	must(t, fill1(&Tx{conn: c, l: &Ledger{}, ids: map[string]int64{}, chunks: map[cache.SectionDigest]bool{}}))
+	must(t, sqlitex.ExecScript(c, string(script)+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d;", applicationID, format)))
+	must(t, fill(&Tx{conn: c, l: &Ledger{}, ids: map[string]int64{}, chunks: map[cache.SectionDigest]bool{}}))
 	must(t, c.Close())
 	return file
+}
+
+// putRun2 is PutRun as it was up to format 2.
+func putRun2(tx *Tx, workspace string, r engine.Run) error {
+	target, err := tx.target(workspace, r.Label)
+	if err != nil {
+		return err
+	}
+	return put(tx, "INSERT INTO run (key, target, partition, body) VALUES (?, ?, ?, ?)", r, r.Key[:], target, r.Partition)
 }
 
 // fill1 writes records with the statements that have not changed since, and pointers with those of that time.
@@ -43,7 +56,7 @@ func fill1(tx *Tx) error {
 	if err := putResult(tx, sampleResult(), false); err != nil {
 		return err
 	}
-	if err := tx.PutRun("soundcloud", sampleRun()); err != nil {
+	if err := putRun2(tx, "soundcloud", sampleRun()); err != nil {
 		return err
 	}
 	if err := tx.PutSection(sampleSection()); err != nil {
@@ -150,7 +163,7 @@ func TestUpgradeKeepsKeys(t *testing.T) {
 	other.Outputs[0].Tree = cache.TreeDigest{99}
 	write(t, l, func(tx *Tx) error { return putResult(tx, other, true) })
 	same(t, "pointers at a result that was replaced", len(currents(t, l, "here"))+len(currents(t, l, "there")), 0, nil)
-	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "2"} {
+	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "3"} {
 		same(t, q, ask(t, l, q), want, nil)
 	}
 }
@@ -209,12 +222,12 @@ func checkCut(t *testing.T, db, wal []byte, whole bool) {
 	c := connect(t, file, sqlite.OpenReadWrite)
 	want := int64(1)
 	if whole {
-		want = 2
+		want = formatVersion
 	}
 	format, err := sqlitex.ResultInt64(c.Prep("PRAGMA user_version"))
 	same(t, fmt.Sprintf("format, with %d bytes of the log", len(wal)), format, want, err)
 	n, err := sqlitex.ResultInt64(c.Prep("SELECT count(*) FROM pragma_table_info('pointer') WHERE name = 'shape'"))
-	same(t, "columns named shape", n, want-1, err)
+	same(t, "columns named shape", n == 1, whole, err)
 	must(t, c.Close())
 	l, err := Open(dir)
 	must(t, err)
@@ -274,4 +287,45 @@ func TestUpgradeFails(t *testing.T) {
 	tables, err := sqlitex.ResultInt64(c.Prep("SELECT count(*) FROM sqlite_schema WHERE name IN ('fingerprint', 'judgement', 'pointer', 'pointer_by_key')"))
 	same(t, "tables and indexes of before", tables, int64(4), err)
 	must(t, c.Close())
+}
+
+// fill2 writes records of which one run can't be read.
+func fill2(tx *Tx) error {
+	later := sampleRun()
+	later.Started = started.Add(time.Hour).In(time.FixedZone("", 2*60*60))
+	v := sampleVersion(1)
+	for _, err := range []error{putResult(tx, sampleResult(), false), putRun2(tx, "soundcloud", sampleRun()), putRun2(tx, "soundcloud", later), tx.PutVersion(v),
+		tx.Point("here", v, shape, visible(v)), tx.PutJudgement("here", v.ID, rules, sampleJudgement())} {
+		if err != nil {
+			return err
+		}
+	}
+	return tx.exec("INSERT INTO run (key, target, partition, body) SELECT x'09', target, 'damaged', 'no JSON' FROM run WHERE id = 1")
+}
+
+// TestUpgradeFrom2: runs have their times beside them, all else is as it was, and the builds of then are not known.
+func TestUpgradeFrom2(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	formatBefore(t, dir, 2, fill2)
+	if _, err := OpenReadOnly(dir); err == nil || !strings.HasSuffix(err.Error(), "it was written by an older dpb; any dpb build brings it up to date") {
+		t.Errorf("reading before: %v", err)
+	}
+	l := openLedger(t, dir)
+	fresh, _ := newLedger(t)
+	same(t, "tables", schemaOf(t, l), schemaOf(t, fresh), nil)
+	same(t, "times and builds", ask(t, l, "SELECT group_concat(id || ' ' || started || ' ' || build, ', ') FROM run"),
+		fmt.Sprintf("1 %d 0, 2 %d 0, 3 0 0", started.UnixMilli(), started.Add(time.Hour).UnixMilli()), nil)
+	same(t, "shape", currents(t, l, "here")[0].Shape, shape, nil)
+	judged, _, err := l.Judgement("here", sampleVersion(1).ID, rules)
+	same(t, "judgement", judged, sampleJudgement(), err)
+	var found []time.Time
+	must(t, l.RunsIn("soundcloud", []engine.Label{label}, Period{Since: started.Add(time.Minute)}, func(r engine.Run) (bool, error) {
+		found = append(found, r.Started.UTC())
+		return true, nil
+	}))
+	same(t, "runs later than a minute after the first", found, []time.Time{started.Add(time.Hour)}, nil)
+	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "3", "SELECT count(*) FROM build": "0"} {
+		same(t, q, ask(t, l, q), want, nil)
+	}
 }

@@ -99,7 +99,7 @@ func (tx *Tx) PutRun(workspace string, r engine.Run) error {
 	if err != nil {
 		return err
 	}
-	return put(tx, "INSERT INTO run (key, target, partition, body) VALUES (?, ?, ?, ?)", r, r.Key[:], target, r.Partition)
+	return put(tx, "INSERT INTO run (key, target, partition, started, build, body) VALUES (?, ?, ?, ?, ?, ?)", r, r.Key[:], target, r.Partition, r.Started.UnixMilli(), r.Build)
 }
 
 // PutVersion records a version, unless it is known.

@@ -27,6 +27,8 @@ type build struct {
 	opts Options
 	pass
 
+	log          *buildLog
+	trail        trail
 	number       int
 	stopping     bool // after a failure: start nothing any more
 	spent        bool // the budget is: likewise
@@ -100,7 +102,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 	opts.setDefaults()
 	s.stat.Context = ctx
 	start := time.Now()
-	b := &build{s: s, opts: opts, ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
+	b := &build{s: s, opts: opts, log: s.newBuildLog(), trail: newTrail(), ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
 		tried: map[graph.ActionID]int{}, looked: map[graph.ActionID]bool{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}
 	var unheard error
 	b.lineage, unheard = b.startLineage()
@@ -110,6 +112,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 		}
 		if err := b.onePass(ctx, selected, first); err != nil {
 			b.lineage.end(Summary{}, err)
+			b.logEnd(ctx, &Summary{}, err)
 			return b, Summary{}, err
 		}
 	}
@@ -120,6 +123,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 		b.changedMeanwhile()
 	}
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
+	b.logEnd(ctx, &summary, nil)
 	summary.warn(unheard)
 	summary.warn(b.lineage.end(summary, nil)...)
 	if !summary.Interrupted && !opts.preview {
@@ -140,7 +144,8 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 	b.slots = freeSlots(b.opts.Jobs)
 	b.counts.Ran, b.counts.Same = len(b.ran), b.same
 	b.counts.Judged = len(b.rejudged)
-	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx), b.opts.preview)
+	b.trail = b.trail.next(b.trail.last)
+	b.recorder = b.s.startRecorder(context.WithoutCancel(ctx), b.log, b.opts.preview)
 	if first {
 		b.recorder.keep(b.retire())
 	}
@@ -271,7 +276,10 @@ func (b *build) waitForPrior(n *graph.Node, i int) bool {
 			continue
 		}
 		if id, wait := b.unjudged(n.Edges[k], i, want); wait {
-			b.waiters[id] = append(b.waiters[id], func() { b.proceed(n, i) })
+			b.waiters[id] = append(b.waiters[id], func() {
+				b.trail.follow(n.Base+graph.ActionID(i), id)
+				b.proceed(n, i)
+			})
 			return true
 		}
 	}
@@ -418,6 +426,7 @@ func (b *build) settleStale(n *graph.Node, i int) {
 
 func (b *build) enqueue(n *graph.Node, i int) {
 	b.transition(n, i, queued)
+	b.trail.ready[n.Base+graph.ActionID(i)] = time.Now()
 	b.push(n.Base + graph.ActionID(i))
 }
 
@@ -579,6 +588,7 @@ func (b *build) startJobs(ctx, over context.Context) {
 			b.results <- jobResult{id: id, err: err}
 			continue
 		}
+		b.logStart()
 		b.used.add(prepared)
 		prepared.threads, prepared.owed, prepared.release = b.threads(), b.owed[id], release
 		prepared.starting = b.lineage.starting(b, id, prepared)
@@ -636,7 +646,7 @@ func (b *build) ended(ctx context.Context, r jobResult) {
 	outcome := r.outcome
 	outcome.Failure = r.err.Error()
 	if r.run.Failure != "" { // else it never came to run
-		b.recorder.keep(&record{id: r.id, run: &r.run})
+		b.recorder.keep(&record{id: r.id, run: b.traced(r.id, &r.run)})
 	}
 	b.fail(n, i, outcome)
 	b.finished(r.id, outcome)
@@ -655,6 +665,7 @@ func (b *build) fail(n *graph.Node, i int, o Outcome) {
 
 // wake lets go on what waited for this action alone: consumers, and verdicts that compare with it.
 func (b *build) wake(n *graph.Node, i int) {
+	id := n.Base + graph.ActionID(i)
 	for _, e := range b.nodes[n.Index].readers {
 		r := &b.nodes[e.To.Index]
 		if r.pending == nil {
@@ -665,11 +676,11 @@ func (b *build) wake(n *graph.Node, i int) {
 				continue
 			}
 			if r.pending[k]--; r.pending[k] == 0 {
+				b.trail.follow(e.To.Base+graph.ActionID(k), id)
 				b.proceed(e.To, k)
 			}
 		}
 	}
-	id := n.Base + graph.ActionID(i)
 	waiters := b.waiters[id]
 	delete(b.waiters, id)
 	for _, proceed := range waiters {

@@ -115,7 +115,7 @@ func (l *lineage) starting(b *build, id graph.ActionID, p *prepared) func() {
 		return func() {}
 	}
 	job := b.jobs[id]
-	r := &toldRun{run: openlineage.RunID(l.s.Time(), l.seed, fmt.Sprint(job.Number)), job: job, node: p.node, i: p.i, key: p.key, reads: l.reads(b, p), where: b.recorder.where}
+	r := &toldRun{run: openlineage.RunID(l.s.Time(), l.seed, fmt.Sprint(job.Number)), job: job, node: p.node, i: p.i, key: p.key, reads: l.reads(b, p), where: b.log.where}
 	l.runs[id] = r
 	return func() {
 		r.began = true

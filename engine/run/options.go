@@ -19,6 +19,8 @@ type Options struct {
 	Events     Events
 	// Kill, when it is done, ends running jobs at once instead of politely.
 	Kill context.Context
+	// ExitCode is what code the command ends with, for the record of the build; nil: 1 if anything did not become fresh.
+	ExitCode func(Summary, error) int
 
 	elapsed func() time.Duration // since the build began, for its budget
 	preview bool                 // make results and versions, and move nothing that people see

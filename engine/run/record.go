@@ -24,6 +24,7 @@ type record struct {
 	result     *engine.Result // of a job that succeeded
 	sections   [][]byte
 	run        *engine.Run
+	begins     bool                  // the build's first job has started
 	restored   bool                  // no job ran, and current named another version
 	replace    bool                  // the result of before has expired, or its bytes are gone
 	version    *engine.Version       // to record
@@ -44,12 +45,13 @@ type record struct {
 
 // forLedger says whether the record adds or withdraws anything there: a build with nothing to do need not wait for who else writes.
 func (r *record) forLedger() bool {
-	return r.result != nil || r.run != nil || r.version != nil || r.retired != nil || r.puts != nil || r.judgements != nil
+	return r.begins || r.result != nil || r.run != nil || r.version != nil || r.retired != nil || r.puts != nil || r.judgements != nil
 }
 
 // recorder writes records in groups: one commit for all that came while the last one was under way.
 type recorder struct {
-	s *Session
+	s   *Session
+	log *buildLog // nil: what is recorded belongs to no build
 	// preview: pointers, judgements and dpb-out stay as they are
 	preview bool
 	out     chan *record // what is durable and visible, in the order in which it was handed in
@@ -60,13 +62,10 @@ type recorder struct {
 	closed  bool
 
 	failed error // why records could not be written; none is after that, for later ones build on earlier ones
-
-	provenance sync.Once
-	origin     engine.Provenance
 }
 
-func (s *Session) startRecorder(ctx context.Context, preview bool) *recorder {
-	r := &recorder{s: s, preview: preview, out: make(chan *record, 64)}
+func (s *Session) startRecorder(ctx context.Context, log *buildLog, preview bool) *recorder {
+	r := &recorder{s: s, log: log, preview: preview, out: make(chan *record, 64)}
 	r.more.L = &r.mu
 	go r.loop(ctx)
 	return r
@@ -158,7 +157,11 @@ func (r *recorder) commit(ctx context.Context, batch []*record) error {
 	if !slices.ContainsFunc(batch, (*record).forLedger) {
 		return nil
 	}
-	return r.s.Ledger.Write(ctx, func(tx *ledger.Tx) error {
+	r.log.describe(r.s)
+	err := r.s.Ledger.Write(ctx, func(tx *ledger.Tx) error {
+		if err := r.log.begin(tx); err != nil {
+			return err
+		}
 		for _, rec := range batch {
 			if err := r.put(tx, rec); err != nil {
 				return err
@@ -166,6 +169,10 @@ func (r *recorder) commit(ctx context.Context, batch []*record) error {
 		}
 		return nil
 	})
+	if err == nil {
+		r.log.committed()
+	}
+	return err
 }
 
 func (r *recorder) put(tx *ledger.Tx, rec *record) error {
@@ -180,7 +187,9 @@ func (r *recorder) put(tx *ledger.Tx, rec *record) error {
 		}
 	}
 	if rec.run != nil {
-		if err := tx.PutRun(r.s.Graph.Workspace.Name, *rec.run); err != nil {
+		run := *rec.run
+		run.Build = r.log.id()
+		if err := tx.PutRun(r.s.Graph.Workspace.Name, run); err != nil {
 			return err
 		}
 	}
@@ -203,7 +212,7 @@ func (r *recorder) put(tx *ledger.Tx, rec *record) error {
 		return nil
 	}
 	v := *rec.version
-	v.Provenance = r.where()
+	v.Provenance, v.Build = r.log.Provenance, r.log.ID
 	if err := tx.PutVersion(v); err != nil || !rec.point {
 		return err
 	}
@@ -220,12 +229,6 @@ func (b *build) keepJudgements(list []judgement) {
 	}
 	b.lineage.admit(list)
 	b.recorder.keep(&record{judgements: list})
-}
-
-// where is asked for once a build and only if something is recorded.
-func (r *recorder) where() engine.Provenance {
-	r.provenance.Do(func() { r.origin = r.s.where() })
-	return r.origin
 }
 
 // where says which commit the checkout stands at, and who works there.
@@ -262,7 +265,7 @@ func (s *Session) show(ctx context.Context, rec *record) error {
 func (b *build) made(n *graph.Node, r jobResult) *record {
 	rec := &record{id: r.id, sections: r.sections, release: r.release}
 	if !r.outcome.Elsewhere {
-		rec.result, rec.run = &r.result, &r.run
+		rec.result, rec.run = &r.result, b.traced(r.id, &r.run)
 		rec.replace = b.owed[r.id] || n.Target.ValidFor > 0 || b.s.boxes.Mode == sandbox.Require
 		rec.unwritten = []any{resultKey(r.result.Key)}
 		b.s.unwritten.add(rec.unwritten[0], r.result)

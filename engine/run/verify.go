@@ -162,7 +162,7 @@ func (v *verifier) checkSQL(ctx context.Context) error {
 
 func (v *verifier) loop(ctx context.Context) {
 	v.slots = freeSlots(v.opts.Jobs)
-	v.recorder = v.s.startRecorder(context.WithoutCancel(ctx), true)
+	v.recorder = v.s.startRecorder(context.WithoutCancel(ctx), nil, true)
 	worker := v.decider.Worker()
 	for next, busy := 0, 0; busy > 0 || next < len(v.reruns) && ctx.Err() == nil; {
 		for ; len(v.slots) > 0 && next < len(v.reruns) && ctx.Err() == nil; next++ {

@@ -1,14 +1,10 @@
 -- application_id: 1685086769
--- user_version: 2
+-- user_version: 3
 -- journal_mode: wal
 CREATE TABLE target (id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, label TEXT NOT NULL, UNIQUE (workspace, label)) STRICT
 CREATE TABLE environment (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT
 CREATE TABLE section (digest BLOB PRIMARY KEY, chunks INTEGER NOT NULL, body BLOB NOT NULL) STRICT, WITHOUT ROWID
 CREATE TABLE result (key BLOB PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID
-CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
-  body TEXT NOT NULL) STRICT
-CREATE INDEX run_by_key ON run (key)
-CREATE INDEX run_by_target ON run (target, partition)
 CREATE TABLE version (id BLOB PRIMARY KEY, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL, sequence INTEGER NOT NULL UNIQUE,
   body TEXT NOT NULL) STRICT, WITHOUT ROWID
 CREATE INDEX version_by_target ON version (target, partition, sequence)
@@ -24,3 +20,12 @@ CREATE INDEX acceptance_by_target ON acceptance (environment, target, partition,
 CREATE TABLE pointer (environment INTEGER NOT NULL REFERENCES environment, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
   version BLOB NOT NULL, key BLOB NOT NULL, shape BLOB NOT NULL, outputs BLOB NOT NULL, PRIMARY KEY (environment, target, partition)) STRICT, WITHOUT ROWID
 CREATE INDEX pointer_by_key ON pointer (key)
+CREATE TABLE build (id INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, started INTEGER NOT NULL, body TEXT NOT NULL) STRICT
+CREATE TABLE sqlite_sequence(name,seq)
+CREATE INDEX build_by_start ON build (workspace, started)
+CREATE TABLE run (id INTEGER PRIMARY KEY, key BLOB NOT NULL, target INTEGER NOT NULL REFERENCES target, partition TEXT NOT NULL,
+  started INTEGER NOT NULL, build INTEGER NOT NULL, body TEXT NOT NULL) STRICT
+CREATE INDEX run_by_key ON run (key)
+CREATE INDEX run_by_target ON run (target, partition)
+CREATE INDEX run_by_start ON run (started, target)
+CREATE INDEX run_by_build ON run (build, target)

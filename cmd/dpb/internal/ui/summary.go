@@ -90,6 +90,12 @@ func (p printer) counts(c run.Counts) string {
 	return line
 }
 
+// CountsText says what a build of the past came to.
+func CountsText(c run.Counts) string {
+	text := newPrinter(false, false).counts(c)
+	return strings.TrimPrefix(text, "ran 0 jobs, ")
+}
+
 // conditions counts all but the jobs that ran.
 func (p printer) conditions(c run.Counts) string {
 	var parts []string
@@ -123,6 +129,9 @@ func (p printer) outputs(outputs []run.Output) []string {
 	}
 	return p.andMore(columns(rows), len(outputs)-len(shown))
 }
+
+// Columns is columns, for what commands list themselves.
+func Columns(rows [][]string, right ...int) []string { return columns(rows, right...) }
 
 // columns aligns rows to lines, those columns to the right that are named by their index; one that is empty throughout takes no place.
 func columns(rows [][]string, right ...int) []string {
