@@ -232,8 +232,29 @@ func (c *collector) mark(ctx context.Context, all []graph.Selected) error {
 	if err := c.s.Ledger.Actions(c.keepAction); err != nil {
 		return err
 	}
-	// What is named in locks is kept here as well, once there are locks.
+	if err := c.keepLocked(); err != nil {
+		return err
+	}
 	return c.keepSources()
+}
+
+// keepLocked keeps what the locks of this workspace name, as far as it is there: others may have it from this store.
+func (c *collector) keepLocked() error {
+	set, err := c.s.locks()
+	if err != nil {
+		return err
+	}
+	for _, e := range set.Entries {
+		if e.Action == nil {
+			continue
+		}
+		for _, o := range e.Action.Outputs {
+			if err := c.Keep([]cache.TreeDigest{o.Tree}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // keepWanted keeps what is known of an action under its wanted key: what it made, be it held or not judged yet, and the log of a failure.

@@ -82,3 +82,26 @@ target "royalties" {
     expect "money" { that = column.royalties.min >= 0 }
   }
 }
+
+target "close" {
+  description  = "What is booked in a month, and paid: what it came to, and what months before it come to now beyond what was booked for them"
+  partition_by = ["month"]
+  freeze       = "+5d" # the accounts of a month are open for five days after it; then nothing moves them any more
+
+  input "royalties" {
+    from   = ":royalties"
+    window = ["first", 0]
+  }
+  input "booked" {
+    from   = ":close"
+    window = ["first", -1]
+  }
+
+  sql = file("close.sql")
+
+  output "close" {
+    path    = "close.csv"
+    key     = ["for_month", "artist"]
+    columns = { for_month = "VARCHAR NOT NULL", artist = "VARCHAR NOT NULL", amount = "DECIMAL(12,2) NOT NULL" }
+  }
+}
