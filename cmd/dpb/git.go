@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
+	"github.com/dpb-build/dpb/engine/source"
 	"github.com/dpb-build/dpb/hcl"
 )
 
@@ -105,7 +107,7 @@ func (c checkout) extract(commit, dir string) (string, error) {
 }
 
 // past loads the workspace as it was in a revision; done removes what that took. All its problems are told, and are errors of the command.
-func (a *app) past(revision string) (p run.Past, done func() error, err error) {
+func (a *app) past(revision string, now *engine.Workspace) (p run.Past, done func() error, err error) {
 	c := checkout{a.root, "--against"}
 	p.Revision = revision
 	if p.Commit, err = c.commit(revision); err != nil {
@@ -120,7 +122,7 @@ func (a *app) past(revision string) (p run.Past, done func() error, err error) {
 	}
 	done = func() error { return os.RemoveAll(dir) }
 	if p.Root, err = c.extract(p.Commit, dir); err == nil {
-		p.Graph, err = a.loadPast(revision, p.Root)
+		p.Graph, err = a.loadPast(revision, p.Root, now)
 	} else {
 		err = fmt.Errorf("--against %s: %w", revision, err)
 	}
@@ -130,15 +132,17 @@ func (a *app) past(revision string) (p run.Past, done func() error, err error) {
 	return p, done, nil
 }
 
-// loadPast loads a workspace of a revision. In messages its files are called as git calls them: main:plays/pipeline.hcl.
-func (a *app) loadPast(revision, root string) (*graph.Graph, error) {
+// loadPast loads a workspace of a revision. In messages its files are called as git calls them: main:plays/pipeline.hcl. Files that git does not know are the same as now,
+// and so are the partitions that they name.
+func (a *app) loadPast(revision, root string, now *engine.Workspace) (*graph.Graph, error) {
 	ws, sources, problems := hcl.Load(root, hcl.Options{Version: version})
 	var g *graph.Graph
 	if !engine.HasErrors(problems) {
-		var err error
-		if g, problems, err = a.graphOf(ws, root); err != nil {
+		if err := source.List(root, ws, a.now); err != nil {
 			return nil, fmt.Errorf("%s: %w", revision, err)
 		}
+		takeListed(ws, now)
+		g, problems = graph.New(ws, a.now)
 	}
 	if !engine.HasErrors(problems) {
 		return g, nil
@@ -158,4 +162,14 @@ func (a *app) loadPast(revision, root string) (*graph.Graph, error) {
 		return nil, &exitError{exitUsage, fmt.Errorf("the files of %s can't be compared with: %w", revision, err)}
 	}
 	return g, nil
+}
+
+// takeListed gives dimensions for whose source a workspace has no files the values that another one found.
+func takeListed(ws, other *engine.Workspace) {
+	for _, d := range ws.Dimensions {
+		k := slices.IndexFunc(other.Dimensions, func(o *engine.Dimension) bool { return o.Name == d.Name && o.FromSource == d.FromSource })
+		if k >= 0 && !d.FromSource.IsZero() && len(d.Values) == 0 {
+			d.Values = other.Dimensions[k].Values
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
@@ -102,15 +103,18 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 		return nil, usagef("%w", err)
 	}
 	v := &lockView{graph: g}
-	if a.nowText != "" {
+	if a.nowText != "" && !slices.ContainsFunc(g.Workspace.Dimensions, func(d *engine.Dimension) bool { return !d.FromSource.IsZero() }) {
 		return v, nil
 	}
 	ws := *g.Workspace
 	ws.Dimensions = nil
 	for _, d := range g.Workspace.Dimensions {
 		cut := *d
-		if newest := set.Newest(d.Name); d.Unit != engine.NoUnit && newest != "" && (d.End == "" || newest < d.End) {
+		if newest := set.Newest(d.Name); d.Unit != engine.NoUnit && newest != "" && a.nowText == "" && (d.End == "" || newest < d.End) {
 			cut.End = newest
+		}
+		if !d.FromSource.IsZero() && len(d.Values) == 0 && !a.observe { // the source's files are not here
+			cut.Values = set.Values(d.Name)
 		}
 		ws.Dimensions = append(ws.Dimensions, &cut)
 	}
@@ -120,11 +124,13 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 		if old.Set.Len() == n.Set.Len() {
 			continue
 		}
-		v.count += n.Set.Len() - old.Set.Len()
+		first := true
 		for i := range n.Set.Len() {
-			if _, ok := old.Set.IndexText(n.Set.Text(i)); !ok {
-				v.newer = append(v.newer, n.Target.Label.At(n.Set.Text(i)))
-				break
+			if _, ok := old.Set.IndexText(n.Set.Text(i)); ok {
+				continue
+			}
+			if v.count++; first {
+				v.newer, first = append(v.newer, n.Target.Label.At(n.Set.Text(i))), false
 			}
 		}
 	}

@@ -311,15 +311,24 @@ func replace(file string, body []byte) error {
 
 // Newest is the greatest value of a dimension that any accepted line has, as text; "" if none has it.
 func (s *Set) Newest(dimension string) (newest string) {
+	for _, value := range s.Values(dimension) {
+		newest = max(newest, value)
+	}
+	return newest
+}
+
+// Values are those of a dimension that accepted lines have, in order.
+func (s *Set) Values(dimension string) (out []string) {
 	for _, e := range s.Entries {
 		if e.Kind != Fresh && e.Kind != Frozen {
 			continue
 		}
 		for part := range strings.SplitSeq(e.Partition, ",") {
 			if value, ok := strings.CutPrefix(part, dimension+"="); ok {
-				newest = max(newest, value)
+				out = append(out, value)
 			}
 		}
 	}
-	return newest
+	slices.Sort(out)
+	return slices.Compact(out)
 }
