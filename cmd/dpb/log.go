@@ -16,15 +16,18 @@ func (a *app) logCmd() *cobra.Command {
 	var text, verify, lateness bool
 	var past pastFlags
 	c := &cobra.Command{
-		Use:   "log LABEL[@PARTITION] | log --builds|--what-ran|--lateness [PATTERN...] | log --critical-path [BUILD]",
+		Use:   "log LABEL[@PARTITION] | --builds | --what-ran | --lateness [PATTERN...] | --critical-path [BUILD]",
 		Short: "List the versions of a partition, print the log of its last job, or tell what builds did and how often promises were kept",
 		Long: `List the versions of a partition, newest first, also those that rules hold and those that were accepted; * marks the one that is current. With --text
-it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran. With --lateness it takes patterns, and tells how often each due time was kept: a partition is there from its first
-version on that was accepted.
+it prints what the last job wrote to its standard output and error; with --verify, the last that dpb verify ran. With --lateness it takes patterns, and
+tells how often each due time was kept: a partition is there from its first version on that was accepted.
 
---builds lists the builds of this workspace, of all its checkouts: number, start, how long it took, how it ended, what it did, who ran it and what was asked for, with the causes of what was left undone. A build that found nothing to do
-is not recorded; one without an end runs still, or was killed. --what-ran lists the jobs: the build, start, time, result, and why it ran. Both take patterns, --since and --until or --on, --failed and --limit; times are in UTC. --critical-path
-shows the chain of jobs that decided how long a build took: the one that ended last, the one that it had to wait for last, and so on, each with its time and what it waited for a place.` + exits(exitOK, exitUsage, exitLocal),
+--builds lists the builds of this workspace, of all its checkouts: number, start, how long it took, how it ended, what it did, who ran it, where, and the
+command line, with the causes of what was left undone. A build that found nothing to do is not recorded; one without an end runs still, or was killed.
+--what-ran lists the jobs: build, start, time, result, and why it ran. Both take patterns, --since and --until or --on, --failed and --limit.
+
+--critical-path shows the chain of jobs that decided how long a build took: the one that ended last, before it the one that it had to wait for last, and
+so on, each with its time and, if it had to wait for a place, for how long. All times are in UTC.` + exits(exitOK, exitUsage, exitLocal),
 		Example: "  dpb log //plays:plays@day=2017-06-15\n  dpb log --text //spam:classified@day=2017-06-15\n  dpb log --lateness //...\n  dpb log --builds --since 7d --failed\n  dpb log --what-ran --on tuesday //reports/...\n  dpb log --critical-path 12",
 		Args: func(c *cobra.Command, args []string) error {
 			if err := past.check(c); err != nil || lateness || past.listing() {
