@@ -60,6 +60,9 @@ type said struct {
 
 // turn is one look at everything, and what it led to.
 type turn struct {
+	retry bool // what failed before under the same key is tried again
+	again bool // it comes without any change: what fails as before is not said again
+
 	looked, ended time.Time
 	changed       time.Time // the newest change that it could see; zero if none is known
 	atMost        bool      // the change came after that
@@ -121,7 +124,7 @@ func (w *watcher) converge(ctx context.Context, retry bool) (c convergence, err 
 		if err := w.openLog(); err != nil {
 			return c, err
 		}
-		t, err := w.turn(ctx, retry)
+		t, err := w.turn(ctx, turn{retry: retry, again: retry || builds > 1})
 		c.add(t)
 		switch {
 		case err != nil, ctx.Err() != nil, !t.moved():
@@ -134,7 +137,7 @@ func (w *watcher) converge(ctx context.Context, retry bool) (c convergence, err 
 }
 
 // turn looks at everything and builds. Folders are followed before they are looked at, so that of what happens later there is news.
-func (w *watcher) turn(ctx context.Context, retry bool) (t turn, err error) {
+func (w *watcher) turn(ctx context.Context, t turn) (_ turn, err error) {
 	t.looked = time.Now()
 	heard := w.listen()
 	w.now = w.clock()
@@ -152,7 +155,7 @@ func (w *watcher) turn(ctx context.Context, retry bool) (t turn, err error) {
 		if err != nil {
 			return w.noTarget(err)
 		}
-		if err = w.build(ctx, s, selected, retry, &t); err != nil {
+		if err = w.build(ctx, s, selected, &t); err != nil {
 			return err
 		}
 		newest = s.NewestSource()
@@ -172,9 +175,9 @@ func (w *watcher) turn(ctx context.Context, retry bool) (t turn, err error) {
 }
 
 // build runs one build, and lets nothing be said of one that does nothing.
-func (w *watcher) build(ctx context.Context, s *run.Session, selected []graph.Selected, retry bool, t *turn) (err error) {
+func (w *watcher) build(ctx context.Context, s *run.Session, selected []graph.Selected, t *turn) (err error) {
 	known := func(j run.Job, o run.Outcome) bool {
-		return retry && w.said.failedAs[j.Label.At(j.Partition)] == o.Failure
+		return t.again && w.said.failedAs[j.Label.At(j.Partition)] == o.Failure
 	}
 	events, done := ui.New(ui.Options{Mode: w.mode, Out: w.stderr, JSON: w.stdout, Verbose: w.flags.verbose, Color: w.color, Known: known})
 	defer done()
@@ -184,7 +187,7 @@ func (w *watcher) build(ctx context.Context, s *run.Session, selected []graph.Se
 		}
 		w.said.noteFailed(j.Label.At(j.Partition), o.Failure)
 	}}
-	t.summary, err = s.Build(ctx, selected, run.Options{Jobs: w.flags.jobs, KeepGoing: true, KeepFailed: !retry, Events: shown, Kill: w.kill,
+	t.summary, err = s.Build(ctx, selected, run.Options{Jobs: w.flags.jobs, KeepGoing: true, KeepFailed: !t.retry, Events: shown, Kill: w.kill,
 		ExitCode: func(s run.Summary, err error) int { return exitCode(outcome(s, err), nil) }})
 	done()
 	w.lines.Built(w.said.news(t.summary))
