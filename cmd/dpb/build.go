@@ -91,11 +91,19 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 			return errors.Join(finish(), a.report(refused.Problems, a.sources))
 		}
 		err = errors.Join(outcome(summary, err), finish())
-		if s.Graph.Workspace.Lock && !summary.Interrupted && !f.locked {
-			err = errors.Join(err, s.KeepLocked(c.Context(), summary))
+		if !f.locked {
+			err = errors.Join(err, keepLocked(c.Context(), s, summary))
 		}
 		return err
 	})
+}
+
+// keepLocked writes the locks anew after a build, where dpb.hcl asks for that.
+func keepLocked(ctx context.Context, s *run.Session, built run.Summary) error {
+	if !s.Graph.Workspace.Lock || built.Interrupted {
+		return nil
+	}
+	return s.KeepLocked(ctx, built)
 }
 
 func (f buildFlags) options(events run.Events, kill context.Context) run.Options {

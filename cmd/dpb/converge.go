@@ -155,7 +155,10 @@ func (w *watcher) turn(ctx context.Context, t turn) (_ turn, err error) {
 		if err != nil {
 			return w.noTarget(err)
 		}
-		if err = w.build(ctx, s, selected, &t); err != nil {
+		if err = w.build(ctx, s, selected, &t); err == nil {
+			err = keepLocked(ctx, s, t.summary)
+		}
+		if err != nil {
 			return err
 		}
 		newest = s.NewestSource()

@@ -168,7 +168,7 @@ func (w *watcher) once(ctx context.Context) error {
 	c, err := w.converge(ctx, true)
 	if unfit := (*brokenError)(nil); errors.As(err, &unfit) {
 		w.tellProblems(ui.WatchBroken, unfit.text, unfit.problems)
-		return &exitError{exitUsage, unfit}
+		return &exitError{code: exitUsage}
 	}
 	if errors.Is(err, errRestless) {
 		return &exitError{exitStale, err}

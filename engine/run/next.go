@@ -9,7 +9,7 @@ import (
 // NextChange is when there is something to do next although no file changes: a partition ends or is due, or a result expires that current names. It is zero if that is not to
 // come.
 func (s *Session) NextChange() (time.Time, error) {
-	next := s.Graph.NextEnd()
+	next := s.Graph.NextEnd(s.Now)
 	for _, n := range s.Graph.Nodes {
 		next = soonest(next, s.nextDue(n))
 		if n.Target.ValidFor == 0 || s.Ledger == nil {
