@@ -172,7 +172,7 @@ func (w *watcher) turn(ctx context.Context, t turn) (_ turn, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.changed, t.atMost = w.change(heard, newest, t.looked)
+	t.changed, t.atMost = w.change(heard, newest, t)
 	w.looked, w.next = t.looked, t.next
 	return t, nil
 }
@@ -190,8 +190,7 @@ func (w *watcher) build(ctx context.Context, s *run.Session, selected []graph.Se
 		}
 		w.said.noteFailed(j.Label.At(j.Partition), o.Failure)
 	}}
-	t.summary, err = s.Build(ctx, selected, run.Options{Jobs: w.flags.jobs, KeepGoing: true, KeepFailed: !t.retry, Events: shown, Kill: w.kill,
-		ExitCode: func(s run.Summary, err error) int { return exitCode(outcome(s, err), nil) }})
+	t.summary, err = s.Build(ctx, selected, run.Options{Jobs: w.flags.jobs, KeepGoing: true, KeepFailed: !t.retry, Events: shown, Kill: w.kill, ExitCode: w.exitOfBuild})
 	done()
 	w.lines.Built(w.said.news(t.summary))
 	return err
@@ -265,17 +264,17 @@ func (w *watcher) clock() time.Time {
 
 // change is when the newest change came that a turn could see: by the events, or by the clock that ended a partition; else by the files' own record, if that lies after
 // the last look, for a file may be older than its arrival; else at some time after that look.
-func (w *watcher) change(heard, newest, looked time.Time) (at time.Time, atMost bool) {
+func (w *watcher) change(heard, newest time.Time, t turn) (at time.Time, atMost bool) {
 	at = heard
 	if !w.next.IsZero() && !w.next.After(w.now) {
-		if ended := looked.Add(w.next.Sub(w.now)); ended.After(at) {
+		if ended := t.looked.Add(w.next.Sub(w.now)); ended.After(at) {
 			at = ended
 		}
 	}
 	switch {
 	case !at.IsZero():
 		return at, false
-	case newest.After(w.looked) && !newest.After(looked):
+	case newest.After(w.looked) && !newest.After(t.ended):
 		return newest, false
 	}
 	return w.looked, true

@@ -35,7 +35,7 @@ func newWatcher(t *testing.T, dir string) *watcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{stdout: null, stderr: null, dir: dir, color: "never", progress: "plain", sandbox: "off", now: time.Now()}
+	a := &app{stdout: null, stderr: null, dir: dir, color: "never", progress: "plain", sandbox: "off", now: time.Now(), caught: func() os.Signal { return nil }}
 	w := &watcher{app: a, flags: watchFlags{logSize: 1, retry: time.Hour}, began: time.Now(), startedAs: a.now, kill: context.Background()}
 	if err := w.prepare(); err != nil {
 		t.Fatal(err)
