@@ -15,8 +15,9 @@ import (
 type comparer struct {
 	o    *Outlook
 	w    *plan.Worker
-	past []exchange // the newest last
-	err  error      // the first that the ledger met
+	past []exchange                          // the newest last
+	said map[[2]cache.SectionDigest][]string // what entryWords said, of sections as they were and as they are
+	err  error                               // the first that the ledger met
 }
 
 // exchange is what once made one key of another: sections by name, as they are and as they were.
@@ -194,8 +195,21 @@ func (c *comparer) words(n *graph.Node, i int, old, new []engine.Part, x *exchan
 	return slices.Compact(words)
 }
 
-// entryWords says what differs between two sections of one name.
-func (c *comparer) entryWords(n *graph.Node, i int, old, new engine.Part) (words []string) {
+// entryWords says what differs between two sections of one name, and remembers it: the section of a target is the same for all of its partitions.
+func (c *comparer) entryWords(n *graph.Node, i int, old, new engine.Part) []string {
+	both := [2]cache.SectionDigest{old.Digest, new.Digest}
+	words, known := c.said[both]
+	if !known {
+		words = c.compareEntries(n, i, old, new)
+		if c.said == nil || len(c.said) > 1000 {
+			c.said = map[[2]cache.SectionDigest][]string{}
+		}
+		c.said[both] = words
+	}
+	return words
+}
+
+func (c *comparer) compareEntries(n *graph.Node, i int, old, new engine.Part) (words []string) {
 	after := section{part: new}
 	_, err := c.w.OwnParts(n, i, func(p engine.Part, body []byte) {
 		if p.Name == new.Name {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/plan"
+	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
 // ranJobs hears which jobs ran.
@@ -43,8 +45,8 @@ func TestRandomOutlooks(t *testing.T) {
 			}
 			config := q.config(t, store)
 			selected := q.selection(t, config.Graph)
-			o := q.outlook(t, config, selected)
-			got := q.runJobs(t, config, selected)
+			o := outlookOf(t, config, selected)
+			got, _ := jobsOf(t, config, selected)
 			name := fmt.Sprintf("seed %d, step %d", seed, step)
 			for at, f := range o {
 				switch {
@@ -54,7 +56,7 @@ func TestRandomOutlooks(t *testing.T) {
 					certain++
 				case f.fate == MayRun && !got[at]:
 					spared++
-				case f.fate == Idle && got[at]:
+				case f.fate != Runs && f.fate != MayRun && got[at]:
 					t.Errorf("%s: %s ran, of which nobody knew", name, at)
 				}
 			}
@@ -93,7 +95,7 @@ type foreseen struct {
 }
 
 // outlook tells what would become of each job.
-func (p *pipeline) outlook(t *testing.T, config Config, selected []graph.Selected) map[string]foreseen {
+func outlookOf(t *testing.T, config Config, selected []graph.Selected) map[string]foreseen {
 	t.Helper()
 	config.ReadOnly = true
 	s, err := Open(config)
@@ -117,19 +119,72 @@ func (p *pipeline) outlook(t *testing.T, config Config, selected []graph.Selecte
 }
 
 // runJobs builds, and lists the jobs that ran.
-func (p *pipeline) runJobs(t *testing.T, config Config, selected []graph.Selected) map[string]bool {
+func jobsOf(t *testing.T, config Config, selected []graph.Selected) (ran map[string]bool, d *plan.Decider) {
 	t.Helper()
 	s, err := Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ran := ranJobs{jobs: map[string]bool{}}
-	summary, err := s.Build(context.Background(), selected, Options{Jobs: 2, Events: ran})
-	if err != nil || len(summary.Failures) > 0 {
-		t.Fatalf("build: %v %+v", err, summary.Failures)
+	heard := ranJobs{jobs: map[string]bool{}}
+	b, summary, err := s.build(context.Background(), selected, Options{Jobs: 2, KeepGoing: true, Events: heard})
+	if err != nil {
+		t.Fatalf("build: %v", err)
+	}
+	for _, f := range summary.Failures {
+		if f.State == engine.Failed {
+			t.Fatalf("%s failed: %s", f.Label.At(f.Partition), f.Reason)
+		}
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return ran.jobs
+	return heard.jobs, b.decider
+}
+
+// TestRuledOutlooks: with rules that hold and refuse, nothing runs either of which an outlook says that it won't; and what is certain runs, unless what it needs is held.
+func TestRuledOutlooks(t *testing.T) {
+	if duckdb.Version() == "" {
+		t.Skip("without DuckDB")
+	}
+	t.Parallel()
+	certain, kept := 0, 0
+	for seed := range uint64(*seeds / 8) {
+		p := newRuled(t, seed+2000, seed%3 == 2)
+		store := filepath.Join(memoryDir(t), "store")
+		for step := range 4 {
+			if p.r.IntN(3) == 0 {
+				p.build(t, store, p.some(t, store), 2)
+			}
+			if step > 0 && p.r.IntN(4) == 0 {
+				p.evict(t, store)
+			}
+			config := p.config(t, store)
+			selected := everything(t, config.Graph)
+			o := outlookOf(t, config, selected)
+			got, d := jobsOf(t, config, selected)
+			for _, n := range config.Graph.Nodes {
+				for i := range n.Set.Len() {
+					at := n.Target.Label.At(n.Set.Text(i))
+					f, good := o[at], isGood(d.State(n, i)) || d.State(n, i) == engine.Held
+					switch {
+					case f.fate != Runs && f.fate != MayRun && got[at]:
+						t.Errorf("seed %d, step %d: %s ran, of which nobody knew", seed, step, at)
+					case f.fate == Runs && !f.evicted && !got[at] && good:
+						t.Errorf("seed %d, step %d: %s did not run, which was certain: %v", seed, step, at, f)
+					case f.fate == Runs && got[at]:
+						certain++
+					case f.fate == Runs:
+						kept++
+					}
+				}
+			}
+			if t.Failed() {
+				return
+			}
+			p.accept(t, store)
+			p.edit()
+			p.write(t)
+		}
+	}
+	t.Logf("%d certain jobs ran, %d were kept from it by rules", certain, kept)
 }
