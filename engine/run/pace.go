@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -83,7 +84,7 @@ func (p *pace) load(partition string) Load {
 	if own, ok := p.own[partition]; ok {
 		like = own
 	}
-	l.Wall, l.CPU = like.Wall, like.CPU
+	l.Wall, l.CPU = like.Wall, cmp.Or(like.CPU, p.mean.CPU)
 	if l.CPU == 0 {
 		l.NoCPU = 1
 	}

@@ -111,7 +111,8 @@ func (s *Session) executeSQL(ctx context.Context, p *prepared, r *jobResult) err
 	r.result.Isolation = exec.Isolation(t, box)
 	w := worker.Worker{Box: box, Read: s.filesOf(job.Inputs), Write: []string{p.dir}, Memory: t.Memory, Names: names, Log: filepath.Join(p.dir, "log")}
 	defer w.Close()
-	result, err := w.Run(ctx, job)
+	result, used, err := w.Run(ctx, job)
+	r.result.CPU, r.result.MaxRSS = used.CPU, used.MaxRSS
 	if crash := (*worker.CrashError)(nil); errors.As(err, &crash) {
 		err = errors.Join(err, s.keepLog(context.WithoutCancel(ctx), p, w.Log, r))
 	}

@@ -20,14 +20,14 @@ func (w *Worker) sql(ctx context.Context, r request) (reply, error) {
 	return w.do(ctx, r)
 }
 
-// Run is duckdb.Run.
-func (w *Worker) Run(ctx context.Context, j duckdb.Job) (*duckdb.Result, error) {
+// Run is duckdb.Run, and tells what the process has used by then.
+func (w *Worker) Run(ctx context.Context, j duckdb.Job) (*duckdb.Result, Used, error) {
 	j.Statements = slices.Clone(j.Statements)
 	for k, st := range j.Statements {
 		j.Statements[k].Output = withoutRules(st.Output)
 	}
 	a, err := w.sql(ctx, request{Run: &j})
-	return a.Run, err
+	return a.Run, a.Used, err
 }
 
 // withoutRules leaves out what judges an output, which is no part of how it is written and can't be sent.

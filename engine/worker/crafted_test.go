@@ -35,7 +35,7 @@ func reads(t *testing.T, w *Worker, dir, file, what, sql string) (errs [2]error)
 	defer cancel()
 	j := jobIn(dir, sql, table("t", engine.Parquet, file))
 	j.Memory = w.Memory
-	_, errs[0] = w.Run(ctx, j)
+	_, _, errs[0] = w.Run(ctx, j)
 	_, _, errs[1] = w.Fingerprint(ctx, fingerprint.Table{Format: engine.Parquet, Files: []fingerprint.File{{Name: "in/a.parquet", Path: file}}}, 2)
 	if ctx.Err() != nil {
 		t.Fatalf("%s: it takes for ever", what)

@@ -9,3 +9,6 @@ func limitData(bytes int64) error {
 	}
 	return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(bytes), Max: uint64(bytes)})
 }
+
+// rssUnit is in what the system counts the memory of a process, in bytes.
+const rssUnit = 1 << 10 // Linux counts kilobytes

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/fingerprint"
@@ -104,6 +105,22 @@ type reply struct {
 	Fingerprint []byte // JSON
 	State       fingerprint.State
 	Filter      Filtered
+	Used        Used
+}
+
+// Used is what a process has used since it started.
+type Used struct {
+	CPU    time.Duration // of user and system
+	MaxRSS int64         // bytes
+}
+
+// used asks the system for this process.
+func used() (u Used) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err == nil { // can't fail
+		u = Used{time.Duration(r.Utime.Nano() + r.Stime.Nano()), r.Maxrss * rssUnit}
+	}
+	return u
 }
 
 // value is a number, or null.
@@ -157,7 +174,7 @@ func serve(in io.Reader, out io.Writer) error {
 			duckdb.UsePlan(*r.Catalog, func(text string) ([]byte, error) { return ask(requests, replies, text) })
 		}
 		answer, err := r.do(context.Background())
-		answer.Failure = failureOf(err)
+		answer.Failure, answer.Used = failureOf(err), used()
 		if err := replies.Encode(answer); err != nil {
 			return err
 		}

@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 		if os.Getenv(startsWorker+"_BOXED") != "" {
 			w.Box, _ = sandbox.New(sandbox.Root{})
 		}
-		_, err := w.Run(context.Background(), jobIn(dir, "SELECT 1 AS a")) // it is there, and has the catalog
+		_, _, err := w.Run(context.Background(), jobIn(dir, "SELECT 1 AS a")) // it is there, and has the catalog
 		fmt.Println("worker", err)
-		_, err = w.Run(context.Background(), jobIn(dir, endless))
+		_, _, err = w.Run(context.Background(), jobIn(dir, endless))
 		fmt.Println("ended", err)
 		os.Exit(1)
 	}
@@ -114,7 +114,7 @@ func TestSame(t *testing.T) {
 		for _, text := range []string{"SELECT id, n, $day AS day FROM t", "SELECT 1 AS a FROM nowhere", "SELECT random() AS r, now() AS x", "SELECT CAST(id AS INTEGER) AS i FROM t", "SELECT nn FROM t", "SELEC 1"} {
 			j := jobIn(dir, text, in)
 			j.Params = []duckdb.Param{{Name: "day", Type: "DATE", Text: "2017-06-05"}}
-			theirs, theirErr := w.Run(ctx, j)
+			theirs, _, theirErr := w.Run(ctx, j)
 			made, _ := os.ReadFile(filepath.Join(dir, "out", "o.parquet"))
 			_ = os.Remove(filepath.Join(dir, "out", "o.parquet"))
 			ours, ourErr := duckdb.Run(ctx, j)
@@ -195,7 +195,7 @@ func TestCancel(t *testing.T) {
 		dir := t.TempDir()
 		w := newWorker(t, dir, boxed)
 		ctx, cancel := context.WithCancelCause(t.Context())
-		if _, err := w.Run(ctx, jobIn(dir, "SELECT 1 AS a")); err != nil {
+		if _, _, err := w.Run(ctx, jobIn(dir, "SELECT 1 AS a")); err != nil {
 			t.Fatal(err)
 		}
 		why := errors.New("somebody says so")
@@ -208,13 +208,13 @@ func TestCancel(t *testing.T) {
 				}
 			}
 		}()
-		if _, err := w.Run(ctx, jobIn(dir, endless)); !errors.Is(err, why) {
+		if _, _, err := w.Run(ctx, jobIn(dir, endless)); !errors.Is(err, why) {
 			t.Errorf("boxed %v: %v", boxed, err)
 		}
 		if status, err := process.wait(); w.process != nil || err != nil || !status.Signaled() {
 			t.Errorf("boxed %v: the process runs on, %#x, %v", boxed, status, err)
 		}
-		if _, err := w.Run(t.Context(), jobIn(dir, "SELECT 1 AS a")); err != nil {
+		if _, _, err := w.Run(t.Context(), jobIn(dir, "SELECT 1 AS a")); err != nil {
 			t.Errorf("boxed %v: after it was called off: %v", boxed, err)
 		}
 	}
@@ -234,20 +234,20 @@ func TestCrash(t *testing.T) {
 		dir := t.TempDir()
 		w := newWorker(t, dir, false)
 		w.Names = []string{`input "plays"`}
-		if _, err := w.Run(t.Context(), jobIn(dir, "SELECT 1 AS a")); err != nil {
-			t.Fatal(err)
+		if _, used, err := w.Run(t.Context(), jobIn(dir, "SELECT 1 AS a")); err != nil || used.CPU <= 0 || used.MaxRSS < 1<<20 {
+			t.Fatal(err, used)
 		}
 		for _, id := range processes(t, os.Getpid()) {
 			if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id)); bytes.HasPrefix(name, []byte(processName)) {
 				_ = syscall.Kill(id, c.signal)
 			}
 		}
-		_, err := w.Run(t.Context(), jobIn(dir, endless))
+		_, _, err := w.Run(t.Context(), jobIn(dir, endless))
 		var crash *CrashError
 		if !errors.As(err, &crash) || crash.Killed != c.killed || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.signal, err)
 		}
-		if _, err := w.Run(t.Context(), jobIn(dir, "SELECT 1 AS a")); err != nil {
+		if _, _, err := w.Run(t.Context(), jobIn(dir, "SELECT 1 AS a")); err != nil {
 			t.Errorf("after %s: %v", c.signal, err)
 		}
 	}
@@ -261,7 +261,7 @@ func TestMemory(t *testing.T) {
 		w.Memory = 16 << 20
 		j := jobIn(dir, "SELECT len(repeat('x', 900000000) || repeat('y', 900000000)) AS n, range AS r FROM range(3)")
 		j.Memory = w.Memory
-		_, err := w.Run(t.Context(), j)
+		_, _, err := w.Run(t.Context(), j)
 		if want := fmt.Sprintf(`it needed more memory than the %d MB that its process may have, as its memory is 16 MB (give the target more, as in memory = "1GB")`, w.hardLimit()/1e6); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -270,7 +270,7 @@ func TestMemory(t *testing.T) {
 		}
 		j = jobIn(dir, "SELECT 1 AS a")
 		j.Memory = w.Memory
-		if _, err := w.Run(t.Context(), j); err != nil {
+		if _, _, err := w.Run(t.Context(), j); err != nil {
 			t.Error(err)
 		}
 	})
