@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -42,13 +44,12 @@ func sizeOf(file string) int64 {
 // sizeSaid is how long a database is by its header; more than it can be if it has none.
 func sizeSaid(file string) int64 {
 	const tooLong = 1 << 62
-	f, err := os.Open(file)
+	f, err := headers.open(file)
 	if err != nil {
 		return tooLong
 	}
-	defer f.Close()
 	header := make([]byte, 100)
-	if _, err := io.ReadFull(f, header); err != nil {
+	if _, err := f.ReadAt(header, 0); err != nil {
 		return tooLong
 	}
 	page := int64(binary.BigEndian.Uint16(header[16:]))
@@ -56,6 +57,45 @@ func sizeSaid(file string) int64 {
 		page = 1 << 16
 	}
 	return page * int64(binary.BigEndian.Uint32(header[28:]))
+}
+
+// headers are the databases whose headers were read. They stay open: to close a file takes all locks that this process has on it, also those by which SQLite keeps other
+// processes from taking the log away under a ledger that is open here.
+var headers openFiles
+
+type openFiles struct {
+	mu   sync.Mutex
+	list []*os.File
+}
+
+func (o *openFiles) open(file string) (*os.File, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	there, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	o.list = slices.DeleteFunc(o.list, deleted)
+	for _, f := range o.list {
+		if info, err := f.Stat(); err == nil && os.SameFile(info, there) {
+			return f, nil
+		}
+	}
+	f, err := os.Open(file)
+	if err == nil {
+		o.list = append(o.list, f)
+	}
+	return f, err
+}
+
+// deleted closes a file that has no name any more, which nobody else can open.
+func deleted(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 0 && f.Close() == nil
 }
 
 // whole fails if what was found was cut off: SQLite would take what lacks of a page for zeros.
