@@ -2,7 +2,7 @@
 # make story  plays what the rules of that pipeline are for: see examples/soundcloud/README.md
 # make test   all tests; also without cgo, as the core must work without the SQL engine
 # make soak   KILLS (default 1000) builds of random pipelines killed, from SEED on (default 1); then 8 processes build on one store ROUNDS times (default 200) each, under the race detector
-#             1,000 random pipelines are built step by step, and a job writes 100,000 files
+#             1,000 random pipelines are built step by step, 60 days of arrivals are played 200 times, and a job writes 100,000 files
 # make bench  measurements, beside ninja where it is installed and beside DuckDB
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
 # make lint   gofmt, vet, staticcheck
@@ -43,6 +43,7 @@ soak:
 	$(GO) test ./cmd/dpb -run 'TestSoak$$' -count 1 -v -kills $(KILLS) -seed $(SEED) -timeout 4h
 	$(GO) test -race ./cmd/dpb -run 'TestManyProcesses$$' -count 1 -rounds $(ROUNDS) -timeout 4h
 	$(GO) test ./engine/run -run 'TestRandom' -count 1 -seeds 1000 -timeout 4h
+	$(GO) test ./cmd/dpb -run 'TestArrivals$$' -count 1 -arrivals 200 -timeout 4h
 	$(GO) test ./cmd/dpb -run 'TestManyFiles$$' -count 1 -files 100000 -timeout 4h
 
 bench: bin/dpb
