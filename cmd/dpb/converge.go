@@ -283,7 +283,10 @@ func (w *watcher) change(heard, newest time.Time, t turn) (at time.Time, atMost 
 // claim takes the lock of the one watcher, where the workspace's files say that the store is.
 func (w *watcher) claim(store string) error {
 	if w.store.Load() == store {
-		return nil
+		if run.Watches(w.root, store) {
+			return nil
+		}
+		w.release = nil // what it would remove is another's by now
 	}
 	release, err := run.Watch(w.root, store, disk.Commandline(os.Args), strings.Join(w.args, " "))
 	if err != nil {

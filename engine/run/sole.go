@@ -32,21 +32,39 @@ func Watch(root, storeDir, command, what string) (release func(), err error) {
 	}
 	store.Me = disk.Holder{PID: os.Getpid(), Command: command}
 	store.Me.User, store.Me.Host = userAndHost()
-	name := "watch-" + environment
+	name := watchLock(environment)
 	unlock, err := store.TryLock(name, what)
 	if unlock == nil {
 		if err == nil {
-			err = &WatchedError{holderOf(store, name)}
+			holder, _ := holderOf(store, name)
+			err = &WatchedError{holder}
 		}
 		return nil, errors.Join(err, store.Close())
 	}
 	return func() { unlock(); _ = store.Close() }, nil
 }
 
+func watchLock(environment string) string { return "watch-" + environment }
+
+// Watches says whether this process still has that lock: somebody may have deleted the store.
+func Watches(root, storeDir string) bool {
+	environment, err := EnvironmentOf(root)
+	if err != nil {
+		return false
+	}
+	store, err := disk.OpenExisting(storeDir)
+	if err != nil {
+		return false
+	}
+	_, host := userAndHost()
+	h, held := holderOf(store, watchLock(environment))
+	return held && (h.PID == os.Getpid() && h.Host == host || h.PID == 0) // on a full disk nobody could say who has it
+}
+
 // holderOf asks who holds a lock, without waiting for it.
-func holderOf(store *disk.Store, name string) (holder disk.Holder) {
+func holderOf(store *disk.Store, name string) (holder disk.Holder, held bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = store.AwaitLock(ctx, name, func(h disk.Holder) { holder = h })
-	return holder
+	_ = store.AwaitLock(ctx, name, func(h disk.Holder) { holder, held = h, true })
+	return holder, held
 }
