@@ -82,7 +82,13 @@ type Ledger struct {
 func Open(dir string) (*Ledger, error) { return OpenWaiting(dir, LockTimeout) }
 
 // OpenWaiting is Open for a process that waits for others that long.
-func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
+func OpenWaiting(dir string, wait time.Duration) (l *Ledger, err error) {
+	headers.enter()
+	defer func() {
+		if err != nil {
+			headers.leave()
+		}
+	}()
 	file := filepath.Join(dir, fileName)
 	if err := mayWrite(file); err != nil {
 		return nil, err
@@ -99,8 +105,7 @@ func OpenWaiting(dir string, wait time.Duration) (*Ledger, error) {
 	if err = errors.Join(before.createOrWait(conn, file, wait), conn.Close()); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
-	l, err := open(file, sqlite.OpenReadWrite, wait)
-	if err != nil {
+	if l, err = open(file, sqlite.OpenReadWrite, wait); err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, explain(file, err))
 	}
 	return l, nil
@@ -117,7 +122,13 @@ func mayWrite(file string) error {
 }
 
 // OpenReadOnly opens a ledger that nothing is written to; its error is or wraps ErrNone if there is none.
-func OpenReadOnly(dir string) (*Ledger, error) {
+func OpenReadOnly(dir string) (l *Ledger, err error) {
+	headers.enter()
+	defer func() {
+		if err != nil {
+			headers.leave()
+		}
+	}()
 	file := filepath.Join(dir, fileName)
 	before, err := look(file)
 	if err != nil {
@@ -126,7 +137,7 @@ func OpenReadOnly(dir string) (*Ledger, error) {
 	if !before.there {
 		return nil, ErrNone
 	}
-	l, err := before.open(file, sqlite.OpenReadOnly)
+	l, err = before.open(file, sqlite.OpenReadOnly)
 	if code := sqlite.ErrCode(err).ToPrimary(); (code == sqlite.ResultCantOpen || code == sqlite.ResultReadOnly) && atRest(file) {
 		// The folder is read-only, so SQLite can't make the file by which readers tell writers of themselves. There is no writer.
 		uri := "file:" + (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() + "?immutable=1"
@@ -154,7 +165,7 @@ func (f found) open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
 		return nil, err
 	}
 	if err := l.read(f.check); err != nil {
-		l.Close()
+		l.pool.Close()
 		return nil, err
 	}
 	return l, nil
@@ -270,7 +281,10 @@ func check(c *sqlite.Conn) error {
 }
 
 // Close ends all use of the ledger.
-func (l *Ledger) Close() error { return l.pool.Close() }
+func (l *Ledger) Close() error {
+	defer headers.leave()
+	return l.pool.Close()
+}
 
 func (l *Ledger) read(f func(*sqlite.Conn) error) (err error) {
 	defer func() { err = explain(l.file, err) }()

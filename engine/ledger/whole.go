@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
-	"syscall"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -59,43 +57,43 @@ func sizeSaid(file string) int64 {
 	return page * int64(binary.BigEndian.Uint32(header[28:]))
 }
 
-// headers are the databases whose headers were read. They stay open: to close a file takes all locks that this process has on it, also those by which SQLite keeps other
-// processes from taking the log away under a ledger that is open here.
+// headers are the databases whose headers were read. They stay open as long as any ledger does: to close a file takes all locks that this process has on it, also those by
+// which SQLite keeps other processes from taking the log away under a ledger that is open here.
 var headers openFiles
 
 type openFiles struct {
-	mu   sync.Mutex
-	list []*os.File
+	mu    sync.Mutex
+	users int
+	list  []*os.File
+}
+
+// enter comes before a ledger is opened, and leave when it is closed.
+func (o *openFiles) enter() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.users++
+}
+
+func (o *openFiles) leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.users--; o.users > 0 {
+		return
+	}
+	for _, f := range o.list {
+		_ = f.Close() // it was only read
+	}
+	o.list = nil
 }
 
 func (o *openFiles) open(file string) (*os.File, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	there, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	o.list = slices.DeleteFunc(o.list, deleted)
-	for _, f := range o.list {
-		if info, err := f.Stat(); err == nil && os.SameFile(info, there) {
-			return f, nil
-		}
-	}
 	f, err := os.Open(file)
 	if err == nil {
 		o.list = append(o.list, f)
 	}
 	return f, err
-}
-
-// deleted closes a file that has no name any more, which nobody else can open.
-func deleted(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && st.Nlink == 0 && f.Close() == nil
 }
 
 // whole fails if what was found was cut off: SQLite would take what lacks of a page for zeros.
