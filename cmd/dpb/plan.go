@@ -151,14 +151,19 @@ func printWould(a *app, list []would, counts map[run.Fate]int) error {
 		label, _ := engine.ParseLabel(w.Target, "")
 		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, label.At(w.Partition), ui.Text(w.Reason))
 	}
-	runs, might := counts[run.Runs], counts[run.MayRun]
-	switch {
-	case runs == 0 && might == 0:
-		fmt.Fprintln(a.stderr, "nothing to run")
-	case might == 0:
-		fmt.Fprintf(a.stderr, "%s to run\n", plural(runs, "job"))
-	default:
-		fmt.Fprintf(a.stderr, "%s to run, and at most %d more, which depend on what these give\n", plural(runs, "job"), might)
+	runs, might, judged := counts[run.Runs], counts[run.MayRun], counts[run.Judged]
+	text := plural(runs, "job") + " to run"
+	if might > 0 {
+		text += fmt.Sprintf(", and at most %d more, which depend on what these give", might)
 	}
+	switch {
+	case runs+might == 0 && judged == 0:
+		text = "nothing to do"
+	case runs+might == 0:
+		text = fmt.Sprintf("%d to judge, without a job", judged)
+	case judged > 0:
+		text += fmt.Sprintf("; %d to judge, without a job", judged)
+	}
+	fmt.Fprintln(a.stderr, text)
 	return nil
 }

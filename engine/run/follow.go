@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -108,8 +109,12 @@ func (c *comparison) plan(n, old *graph.Node, x *compared, own []bool) {
 	o := &c.outlook.nodes[n.Index]
 	asNew, itself, inputs := c.outlook.reason([]string{"new"}), c.outlook.reason(x.words()), c.outlook.reason([]string{"input"})
 	after := c.outlook.reason([]string{"after " + strings.Join(x.because, ", ")})
+	frozen := 0
 	for i := range x.differs {
 		if c.outlook.Decider.State(n, i) == engine.Frozen {
+			if x.differs[i] || x.may[i] {
+				frozen++
+			}
 			x.differs[i], x.may[i] = false, false
 			continue
 		}
@@ -123,6 +128,9 @@ func (c *comparison) plan(n, old *graph.Node, x *compared, own []bool) {
 		case x.may[i]:
 			o.fate[i], o.why[i] = MayRun, after
 		}
+	}
+	if frozen > 0 {
+		x.say(fmt.Sprintf("frozen here, and kept as they are: %d", frozen))
 	}
 }
 
