@@ -83,13 +83,13 @@ func Open(dir string) (*Ledger, error) { return OpenWaiting(dir, LockTimeout) }
 
 // OpenWaiting is Open for a process that waits for others that long.
 func OpenWaiting(dir string, wait time.Duration) (l *Ledger, err error) {
-	headers.enter()
+	file := filepath.Join(dir, fileName)
+	headers.enter(file)
 	defer func() {
 		if err != nil {
-			headers.leave()
+			headers.leave(file)
 		}
 	}()
-	file := filepath.Join(dir, fileName)
 	if err := mayWrite(file); err != nil {
 		return nil, err
 	}
@@ -123,13 +123,13 @@ func mayWrite(file string) error {
 
 // OpenReadOnly opens a ledger that nothing is written to; its error is or wraps ErrNone if there is none.
 func OpenReadOnly(dir string) (l *Ledger, err error) {
-	headers.enter()
+	file := filepath.Join(dir, fileName)
+	headers.enter(file)
 	defer func() {
 		if err != nil {
-			headers.leave()
+			headers.leave(file)
 		}
 	}()
-	file := filepath.Join(dir, fileName)
 	before, err := look(file)
 	if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", file, err)
@@ -282,7 +282,7 @@ func check(c *sqlite.Conn) error {
 
 // Close ends all use of the ledger.
 func (l *Ledger) Close() error {
-	defer headers.leave()
+	defer headers.leave(l.file)
 	return l.pool.Close()
 }
 

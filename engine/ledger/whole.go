@@ -24,7 +24,7 @@ func look(file string) (found, error) {
 	f := found{dir: filepath.Dir(file)}
 	size := sizeOf(file)
 	f.there = size >= 0
-	if size <= 0 && sizeOf(file+"-wal") > 0 {
+	if size <= 0 && sizeOf(file+"-wal") > 0 && sizeOf(file) <= 0 { // else another process has just made it
 		return f, fmt.Errorf("%w (it is empty or gone, and %s-wal has records that belong to it)", ErrDamaged, fileName)
 	}
 	f.cut = size > 0 && size < sizeSaid(file)
@@ -57,33 +57,41 @@ func sizeSaid(file string) int64 {
 	return page * int64(binary.BigEndian.Uint32(header[28:]))
 }
 
-// headers are the databases whose headers were read. They stay open as long as any ledger does: to close a file takes all locks that this process has on it, also those by
-// which SQLite keeps other processes from taking the log away under a ledger that is open here.
-var headers openFiles
+// headers are the databases whose headers were read. They stay open as long as a ledger of the same file does: to close a file takes all locks that this process has on it, also
+// those by which SQLite keeps other processes from taking the log away under a ledger that is open here.
+var headers = openFiles{files: map[string]*openFile{}}
 
 type openFiles struct {
 	mu    sync.Mutex
+	files map[string]*openFile
+}
+
+type openFile struct {
 	users int
 	list  []*os.File
 }
 
 // enter comes before a ledger is opened, and leave when it is closed.
-func (o *openFiles) enter() {
+func (o *openFiles) enter(file string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.users++
+	if o.files[file] == nil {
+		o.files[file] = &openFile{}
+	}
+	o.files[file].users++
 }
 
-func (o *openFiles) leave() {
+func (o *openFiles) leave(file string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.users--; o.users > 0 {
+	x := o.files[file]
+	if x.users--; x.users > 0 {
 		return
 	}
-	for _, f := range o.list {
+	for _, f := range x.list {
 		_ = f.Close() // it was only read
 	}
-	o.list = nil
+	delete(o.files, file)
 }
 
 func (o *openFiles) open(file string) (*os.File, error) {
@@ -91,7 +99,7 @@ func (o *openFiles) open(file string) (*os.File, error) {
 	defer o.mu.Unlock()
 	f, err := os.Open(file)
 	if err == nil {
-		o.list = append(o.list, f)
+		o.files[file].list = append(o.files[file].list, f)
 	}
 	return f, err
 }
