@@ -43,8 +43,9 @@ type app struct {
 	warns    bool          // the command tells warnings although it only reads
 
 	byLock      byLock
-	observe     bool // then it looks at sources outside of the repository all the same
-	resolveLock bool // a merge conflict in a lock is what the command is for
+	observe     bool      // then it looks at sources outside of the repository all the same
+	resolveLock bool      // a merge conflict in a lock is what the command is for
+	view        *lockView // where the locks answer
 
 	root    string
 	now     time.Time
@@ -69,7 +70,7 @@ keeps every version with the code that made it, and dpb status says in which sta
 	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
 	f.StringVar(&a.nowText, "now", "", "the time that decides which partitions have ended, such as 2017-06-15T00:00:00Z; default: the clock")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%w; see %s --help", err, c.CommandPath()) })
-	root.AddCommand(a.initCmd(), a.buildCmd(), a.watchCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.lockCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
+	root.AddCommand(a.initCmd(), a.buildCmd(), a.watchCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.lockCmd(), a.ciCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
 		a.fmtCmd(), a.validateCmd(), a.versionCmd())
 	for _, c := range root.Commands() {
 		wrapUsage(c)

@@ -106,6 +106,46 @@ func (c checkout) extract(commit, dir string) (string, error) {
 	return root, err
 }
 
+// base is the revision that a pull request is to be merged into. Without one, none says why.
+type base struct{ name, revision, none string }
+
+// baseOf finds it: as asked for, else as the variables of GitHub and GitLab say, else by the default branch of origin.
+func (a *app) baseOf(asked string) (base, error) {
+	c := checkout{a.root, "dpb ci"}
+	if asked != "" {
+		c.flag = "--against"
+		_, err := c.commit(asked)
+		return base{name: asked, revision: asked}, err
+	}
+	if branch := os.Getenv("GITHUB_BASE_REF"); branch != "" {
+		return c.forkOf("origin/"+branch, "GITHUB_BASE_REF: fetch it, as with fetch-depth: 0 of actions/checkout")
+	}
+	if sha := os.Getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"); sha != "" {
+		if _, err := c.commit(sha); err != nil {
+			return base{}, usagef("%w; it is CI_MERGE_REQUEST_DIFF_BASE_SHA: fetch it, as with GIT_DEPTH: 0", err)
+		}
+		return base{name: "the target branch", revision: sha}, nil
+	}
+	ref, err := c.text("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+	if err != nil || ref == "" {
+		return base{none: "compared with no revision: --against names one"}, nil
+	}
+	return c.forkOf(ref, "the default branch of origin")
+}
+
+// forkOf is where the working tree's branch left another one.
+func (c checkout) forkOf(branch, source string) (base, error) {
+	tip, err := c.commit(branch)
+	if err != nil {
+		return base{}, usagef("%w; it is %s", err, source)
+	}
+	fork, err := c.text("merge-base", tip, "HEAD")
+	if err != nil || fork == "" {
+		return base{}, usagef("%s and HEAD have no commit in common in this clone; it is %s", branch, source)
+	}
+	return base{name: branch, revision: fork}, nil
+}
+
 // past loads the workspace as it was in a revision; done removes what that took. All its problems are told, and are errors of the command.
 func (a *app) past(revision string, now *engine.Workspace) (p run.Past, done func() error, err error) {
 	c := checkout{a.root, "--against"}
@@ -142,6 +182,9 @@ func (a *app) loadPast(revision, root string, now *engine.Workspace) (*graph.Gra
 			return nil, fmt.Errorf("%s: %w", revision, err)
 		}
 		takeListed(ws, now)
+		if a.view != nil {
+			a.view.cut(ws)
+		}
 		g, problems = graph.New(ws, a.now)
 	}
 	if !engine.HasErrors(problems) {

@@ -76,6 +76,7 @@ func (a *app) withLocks(config run.Config, f func(*run.Session) error) error {
 	if err != nil {
 		return err
 	}
+	a.view = v
 	config.Graph, config.ReadOnly, config.FromLock, config.LookOutside = v.graph, true, true, a.observe
 	return a.open(config, func(s *run.Session) error {
 		err := f(s)
@@ -88,9 +89,27 @@ func (a *app) withLocks(config run.Config, f func(*run.Session) error) error {
 
 // lockView is what a command that has no store goes by.
 type lockView struct {
-	graph *graph.Graph // as far as the locks go
-	newer []string     // partitions that came into being since, the first of each target
-	count int          // of all of them
+	graph *graph.Graph      // as far as the locks go
+	newer []string          // partitions that came into being since, the first of each target
+	count int               // of all of them
+	ends  map[string]string // of dimensions that the locks end
+}
+
+// cut ends the dimensions of another revision where the locks do.
+func (v *lockView) cut(ws *engine.Workspace) {
+	for _, d := range ws.Dimensions {
+		if end := v.ends[d.Name]; end != "" && (d.End == "" || end < d.End) {
+			d.End = end
+		}
+	}
+}
+
+// news says what the clock brought since the locks were written; "" if nothing.
+func (v *lockView) news() string {
+	if v.count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("new since: %s, from %s on; they don't count without --now", plural(v.count, "partition"), strings.Join(v.newer[:min(len(v.newer), 3)], ", "))
 }
 
 // asOfLock has the workspace end where its locks do, unless a time is given: what the clock brought since is new, and nobody's fault.
@@ -102,7 +121,7 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	v := &lockView{graph: g}
+	v := &lockView{graph: g, ends: map[string]string{}}
 	if a.nowText != "" && !slices.ContainsFunc(g.Workspace.Dimensions, func(d *engine.Dimension) bool { return !d.FromSource.IsZero() }) {
 		return v, nil
 	}
@@ -111,7 +130,7 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 	for _, d := range g.Workspace.Dimensions {
 		cut := *d
 		if newest := set.Newest(d.Name); d.Unit != engine.NoUnit && newest != "" && a.nowText == "" && (d.End == "" || newest < d.End) {
-			cut.End = newest
+			cut.End, v.ends[d.Name] = newest, newest
 		}
 		if !d.FromSource.IsZero() && len(d.Values) == 0 && !a.observe { // the source's files are not here
 			cut.Values = set.Values(d.Name)
@@ -140,8 +159,8 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 // tellLock says that the locks answered, and what they did not.
 func (a *app) tellLock(v *lockView, s *run.Session) {
 	fmt.Fprintf(a.stderr, "there is no store here: answered from %s\n", lock.FileName)
-	if v.count > 0 {
-		fmt.Fprintf(a.stderr, "new since: %s, from %s on; they don't count without --now\n", plural(v.count, "partition"), strings.Join(v.newer[:min(len(v.newer), 3)], ", "))
+	if text := v.news(); text != "" {
+		fmt.Fprintln(a.stderr, text)
 	}
 	for _, text := range s.TakenFromLock() {
 		fmt.Fprintf(a.stderr, "taken from %s: %s\n", lock.FileName, ui.Text(text))

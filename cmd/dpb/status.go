@@ -80,12 +80,9 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 	if err != nil {
 		return err
 	}
-	code := exitOK
+	code := exitOfStates(s.Graph, d, selected)
 	list := []partitionStatus{}
 	for _, sel := range selected {
-		for _, i := range sel.Partitions {
-			code = worst(code, exitOfState(d.State(sel.Node, i), rootState(s.Graph, d, sel.Node, i)))
-		}
 		if !a.json {
 			if err := a.printStates(ctx, s, d, sel, all); err != nil {
 				return err
@@ -121,6 +118,17 @@ func gapsOf(sel graph.Selected) []graph.Gap {
 		return nil
 	}
 	return sel.Node.Set.Gaps(sel.Partitions[0], sel.Partitions[len(sel.Partitions)-1])
+}
+
+// exitOfStates is the code that the states of actions stand for together.
+func exitOfStates(g *graph.Graph, d *plan.Decider, selected []graph.Selected) int {
+	code := exitOK
+	for _, sel := range selected {
+		for _, i := range sel.Partitions {
+			code = worst(code, exitOfState(d.State(sel.Node, i), rootState(g, d, sel.Node, i)))
+		}
+	}
+	return code
 }
 
 // rootState is the state at which that of an action begins.

@@ -72,7 +72,7 @@ func (s *Session) Against(ctx context.Context, past Past, selected []graph.Selec
 		out.Changes = append(out.Changes, c.removed()...)
 	}
 	out.Owners = ownerChanges(out.Changes)
-	out.Forecast, err = c.outlook.forecast(ctx, places)
+	out.Forecast, err = c.outlook.Forecast(ctx, places)
 	return out, err
 }
 

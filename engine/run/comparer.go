@@ -61,7 +61,7 @@ func (c *comparer) foresee(n *graph.Node, i int) (Fate, uint16) {
 // judged is of an action whose result has to be split, measured or judged. That takes its bytes, unless all that is asked was measured.
 func (c *comparer) judged(n *graph.Node, r *engine.Result) (Fate, uint16) {
 	for _, out := range r.Outputs {
-		if isJob(n) && !c.o.present(out.Tree) {
+		if isJob(n) && c.o.s.locked == nil && !c.o.present(out.Tree) {
 			return MayRun, c.o.reason([]string{"evicted"})
 		}
 	}
@@ -102,8 +102,11 @@ func (c *comparer) undecided(n *graph.Node, i int) (Fate, uint16) {
 	return MayRun, c.after(n, i)
 }
 
-// has says whether the ledger has a section.
+// has says whether the ledger has a section, or the locks.
 func (c *comparer) has(d cache.SectionDigest) bool {
+	if c.o.s.locked != nil {
+		return c.o.s.locked.has(d)
+	}
 	c.o.mu.Lock()
 	has, known := c.o.sections[d]
 	c.o.mu.Unlock()
@@ -137,6 +140,9 @@ func (c *comparer) why(n *graph.Node, i int, parts []engine.Part) uint16 {
 	if s.Current(n, i).IsZero() {
 		return c.o.reason([]string{"new"})
 	}
+	if s.locked != nil {
+		return c.o.reason(c.lockedWords(n, i))
+	}
 	old := s.current[n.Index].key[i]
 	for _, x := range slices.Backward(c.past) {
 		if x.undoes(parts, old) {
@@ -159,6 +165,35 @@ func (c *comparer) why(n *graph.Node, i int, parts []engine.Part) uint16 {
 		c.past = append(c.past, x)
 	}
 	return x.why
+}
+
+// lockedWords says what differs between a wanted key and that of the lock.
+func (c *comparer) lockedWords(n *graph.Node, i int) []string {
+	var wanted []section
+	describe, all := c.w.Parts, true
+	if c.o.Decider.State(n, i) == engine.Undecided {
+		describe, all = c.w.OwnParts, false
+	}
+	_, err := describe(n, i, func(p engine.Part, body []byte) {
+		entries, _ := engine.DecodeSection(body) // what Add wrote can be read
+		wanted = append(wanted, section{p, entries})
+	})
+	if err != nil {
+		return []string{"unknown"}
+	}
+	if words := inOrder(c.o.s.sinceLocked(n, i, wanted, all)); words != nil {
+		return words
+	}
+	return []string{c.o.s.unchangedWord(c.o.Decider, n, i)}
+}
+
+// inOrder are the words for changes, each once.
+func inOrder(changes []Change) (words []string) {
+	for _, ch := range changes {
+		words = append(words, ch.Word())
+	}
+	slices.SortStableFunc(words, func(a, b string) int { return wordOrder(a) - wordOrder(b) })
+	return slices.Compact(words)
 }
 
 // undoes says whether a key had these parts but for the exchange.

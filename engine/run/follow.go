@@ -135,18 +135,17 @@ func (c *comparison) plan(n, old *graph.Node, x *compared, own []bool) {
 }
 
 // words are, in short, what differs of a target itself.
-func (x *compared) words() (out []string) {
-	for _, ch := range x.details {
-		if ch.Part == "reading" {
-			ch.Name = "declaration"
+func (x *compared) words() []string {
+	details := slices.Clone(x.details)
+	for k := range details {
+		if details[k].Part == "reading" {
+			details[k].Name = "declaration"
 		}
-		out = append(out, ch.Word())
 	}
-	if out == nil {
-		return []string{"input"}
+	if words := inOrder(details); words != nil {
+		return words
 	}
-	slices.SortFunc(out, func(a, b string) int { return wordOrder(a) - wordOrder(b) })
-	return slices.Compact(out)
+	return []string{"input"}
 }
 
 // confine forgets what is not selected.

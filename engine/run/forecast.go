@@ -112,10 +112,11 @@ func (s *Session) Forecast(ctx context.Context, selected []graph.Selected, place
 	if err != nil {
 		return nil, err
 	}
-	return o.forecast(ctx, places)
+	return o.Forecast(ctx, places)
 }
 
-func (o *Outlook) forecast(ctx context.Context, places int) (*Forecast, error) {
+// Forecast is that of the outlook, with so many places for jobs; 0: one a core.
+func (o *Outlook) Forecast(ctx context.Context, places int) (*Forecast, error) {
 	opts := Options{Jobs: places}
 	opts.setDefaults()
 	f := newForecaster(o)

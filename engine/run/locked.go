@@ -24,6 +24,7 @@ type locked struct {
 	outside func(n *graph.Node) bool
 
 	mu      sync.Mutex
+	parts   map[string]bool                    // the beginnings of the digests of which keys are made; nil until it is asked for
 	taken   map[string]bool                    // what was taken from the lock although it is no result, for people
 	results map[cache.ActionKey]*engine.Result // by key: of what is held and, after a merge, of what one side has
 }
@@ -60,6 +61,24 @@ func (l *locked) take(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.taken[text] = true
+}
+
+// has says whether the locks know of a key with this part. Of two parts whose digests begin alike it can't tell which.
+func (l *locked) has(d cache.SectionDigest) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parts == nil {
+		l.parts = map[string]bool{}
+		for _, e := range l.Entries {
+			if e.Action == nil {
+				continue
+			}
+			for _, part := range e.Action.Parts {
+				l.parts[part] = true
+			}
+		}
+	}
+	return l.parts[lock.Short(d[:])]
 }
 
 // TakenFromLock says what was not here, and stands for what the locks say of it.
@@ -283,12 +302,16 @@ func (s *Session) lockedChanges(d *plan.Decider, n *graph.Node, i int) ([]Change
 	if err != nil {
 		return nil, err
 	}
+	return s.sinceLocked(n, i, wanted, true), nil
+}
+
+// sinceLocked compares the parts of a wanted key with those that the lock has, which may be all of them.
+func (s *Session) sinceLocked(n *graph.Node, i int, wanted []section, all bool) (out []Change) {
 	entries := s.locked.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Frozen)
 	if len(entries) == 0 {
-		return nil, nil
+		return nil
 	}
 	parts := entries[0].Action.Parts
-	var out []Change
 	for _, w := range wanted {
 		was, now := parts[w.part.Name], lock.Short(w.part.Digest[:])
 		if was == now {
@@ -303,12 +326,12 @@ func (s *Session) lockedChanges(d *plan.Decider, n *graph.Node, i int) ([]Change
 		out = append(out, Change{Part: w.part.Name, Name: wholePart(w.part.Name), Old: was, New: now})
 	}
 	for name, was := range parts {
-		if !slices.ContainsFunc(wanted, func(w section) bool { return w.part.Name == name }) {
+		if all && !slices.ContainsFunc(wanted, func(w section) bool { return w.part.Name == name }) {
 			out = append(out, Change{Part: name, Name: wholePart(name), Old: was})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Change) int { return strings.Compare(a.Part, b.Part) })
-	return out, nil
+	return out
 }
 
 // wholePart is the name of a change of which only the part is known, as Change.String writes it.

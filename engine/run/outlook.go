@@ -48,7 +48,7 @@ type outlookNode struct {
 	common bool     // another target has the same section in its keys, so that whole keys may be the same
 }
 
-// Outlook tells what a build of the selected actions would do.
+// Outlook tells what a build of the selected actions would do; in a session that goes by the locks, where there is the store of those who wrote them.
 func (s *Session) Outlook(ctx context.Context, selected []graph.Selected) (*Outlook, error) {
 	b, needed, err := s.survey(ctx, selected, false)
 	if err != nil {
@@ -64,7 +64,9 @@ func (s *Session) Outlook(ctx context.Context, selected []graph.Selected) (*Outl
 			return nil, ctx.Err()
 		}
 	}
-	o.foreseeEvicted()
+	if s.locked == nil { // else the store lies where things are built
+		o.foreseeEvicted()
+	}
 	return o, nil
 }
 
