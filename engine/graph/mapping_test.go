@@ -170,7 +170,7 @@ func (c *mappingCase) results(t *testing.T) (out []string) {
 	}
 	last := g.Nodes[len(g.Nodes)-1]
 	e := last.Edges[0]
-	out = append(out, fmt.Sprintf("words: %s", e.Words()), "producer has "+e.From.Set.Describe(), "consumer has "+last.Set.Describe())
+	out = append(out, fmt.Sprintf("words: %s", e.Words()), "rule: "+e.Mapping(), "producer has "+e.From.Set.Describe(), "consumer has "+last.Set.Describe())
 	for i := range last.Set.Len() {
 		if text := last.Set.Text(i); c.at == nil || slices.Contains(c.at, text) {
 			out = append(out, fmt.Sprintf("%s reads %s", nameOf(text), describe(t, e.Inputs(i))))

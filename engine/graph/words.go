@@ -48,6 +48,9 @@ func (e *Edge) Mapping() string {
 		}
 		parts = append(parts, words)
 	}
+	if parts == nil {
+		return "all of it"
+	}
 	return strings.Join(parts, "; ")
 }
 

@@ -33,6 +33,7 @@ type Outlook struct {
 	nodes    []outlookNode            // by node
 	promised map[cache.ActionKey]bool // keys of jobs that run, of targets that may have keys in common
 	broken   bool                     // some action can't be looked at
+	looked   map[*graph.Edge][]Fate   // what evicted producers were looked for, by partition
 	// stoppedBy names what can't be looked at, by the actions that need it.
 	stoppedBy map[graph.ActionID]graph.ActionID
 
@@ -73,7 +74,7 @@ func (s *Session) Outlook(ctx context.Context, selected []graph.Selected) (*Outl
 // newOutlook returns an outlook in which nothing is to be done.
 func newOutlook(s *Session, b *build, needed []graph.Selected) *Outlook {
 	o := &Outlook{Decider: b.decider, Needed: needed, s: s, b: b, nodes: make([]outlookNode, len(s.Graph.Nodes)), promised: map[cache.ActionKey]bool{},
-		stoppedBy: map[graph.ActionID]graph.ActionID{}, reasons: [][]string{nil}, sections: map[cache.SectionDigest]bool{}}
+		stoppedBy: map[graph.ActionID]graph.ActionID{}, looked: map[*graph.Edge][]Fate{}, reasons: [][]string{nil}, sections: map[cache.SectionDigest]bool{}}
 	for _, sel := range needed {
 		size := sel.Node.Set.Len()
 		o.nodes[sel.Node.Index] = outlookNode{fate: make([]Fate, size), why: make([]uint16, size)}
@@ -231,16 +232,26 @@ func (o *Outlook) idle(n *graph.Node, i int) *record {
 // needBytes has the producers of an action run whose bytes are gone.
 func (o *Outlook) needBytes(n *graph.Node, i int, f Fate, why uint16) {
 	for _, e := range n.Edges {
-		if e == nil {
-			continue
-		}
-		for j := range e.Inputs(i).All() {
-			o.needed(e, j, f, why)
+		if e != nil {
+			o.needAll(e, i, f, why)
 		}
 	}
 	for _, e := range n.References { // a verdict may know all that it asks for
-		for j := range e.Inputs(i).All() {
-			o.needed(e, j, MayRun, why)
+		o.needAll(e, i, MayRun, why)
+	}
+}
+
+// needAll looks at each partition once for each fate, however many read it.
+func (o *Outlook) needAll(e *graph.Edge, i int, f Fate, why uint16) {
+	looked := o.looked[e]
+	if looked == nil {
+		looked = make([]Fate, e.From.Set.Len())
+		o.looked[e] = looked
+	}
+	for j := range e.Inputs(i).All() {
+		if looked[j] < f {
+			looked[j] = f
+			o.needed(e, j, f, why)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"path"
+	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -29,19 +30,24 @@ func (f *Files) Touched(names []string) *Touched {
 // Has says whether one of them is what a glob matches, relative to package pkg unless absolute.
 func (t *Touched) Has(pkg, glob string) bool {
 	at := t.files.split(pkg, glob)
-	full := path.Join(at.dir, at.pattern)
-	if t.paths[full] {
+	if t.paths[path.Join(at.dir, at.pattern)] {
 		return true
 	}
 	if !t.dirs[path.Clean(at.dir)] {
 		return false
 	}
+	below := strings.TrimSuffix(path.Clean(at.dir), "/") + "/"
 	for p := range t.paths {
-		if ok, _ := doublestar.Match(full, p); ok {
+		if name, ok := strings.CutPrefix(p, below); ok && matches(at.pattern, name) {
 			return true
 		}
 	}
 	return false
+}
+
+func matches(pattern, name string) bool {
+	ok, err := doublestar.Match(pattern, name)
+	return ok && err == nil
 }
 
 // Below says whether one of them lies in a folder, relative to package pkg unless absolute.
