@@ -54,8 +54,8 @@ func graphFiles(b *testing.B, dir string, actions int) {
 	}
 }
 
-// measure runs a program and reports wall time, processor time and memory under a name.
-func measure(b *testing.B, name, dir string, args ...string) time.Duration {
+// timed runs a program and reports wall time, processor time and memory under a name.
+func timed(b *testing.B, name, dir string, args ...string) time.Duration {
 	b.Helper()
 	c := exec.Command(args[0], args[1:]...)
 	c.Dir = dir
@@ -76,7 +76,7 @@ func noop(b *testing.B, name, dir string, args ...string) time.Duration {
 	b.Helper()
 	best := time.Hour
 	for range 5 {
-		best = min(best, measure(b, name, dir, args...))
+		best = min(best, timed(b, name, dir, args...))
 	}
 	b.ReportMetric(best.Seconds(), name+"-s")
 	return best
@@ -107,7 +107,7 @@ func foresee(b *testing.B, dpb, dir string, build bool) {
 		if err := json.Unmarshal(out, &f); err != nil {
 			b.Fatal(err)
 		}
-		took := measure(b, "dpb-again", dir, dpb, "build", "--progress", "quiet")
+		took := timed(b, "dpb-again", dir, dpb, "build", "--progress", "quiet")
 		b.ReportMetric(f.Most.AtLeast.Seconds()/took.Seconds(), "plan-least/took")
 		b.ReportMetric(f.Most.AtMost.Seconds()/took.Seconds(), "plan-most/took")
 	}
@@ -135,14 +135,14 @@ func BenchmarkBesideNinja(b *testing.B) {
 			defer os.RemoveAll(dir)
 			graphFiles(b, dir, actions)
 			b.ReportMetric(0, "ns/op")
-			mine := measure(b, "dpb-all", dir, dpb, "build", "--progress", "quiet")
+			mine := timed(b, "dpb-all", dir, dpb, "build", "--progress", "quiet")
 			mineNoop := noop(b, "dpb-noop", dir, dpb, "build", "--progress", "quiet")
 			foresee(b, dpb, dir, actions == 10_000)
 			if _, err := exec.LookPath("ninja"); err != nil {
 				b.Log("ninja is not installed: no comparison")
 				return
 			}
-			theirs := measure(b, "ninja-all", dir, "ninja", "-j2")
+			theirs := timed(b, "ninja-all", dir, "ninja", "-j2")
 			theirsNoop := noop(b, "ninja-noop", dir, "ninja", "-j2")
 			b.ReportMetric(mine.Seconds()/theirs.Seconds(), "all-dpb/ninja")
 			b.ReportMetric(mineNoop.Seconds()/theirsNoop.Seconds(), "noop-dpb/ninja")
