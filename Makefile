@@ -5,7 +5,7 @@
 #             1,000 random pipelines are built step by step, 60 days of arrivals are played 200 times, and a job writes 100,000 files
 # make bench  measurements, beside ninja where it is installed and beside DuckDB
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
-# make lint   gofmt, vet, staticcheck
+# make lint   gofmt, vet (also of the benchmarks), staticcheck
 
 GO         ?= go
 FUZZTIME   ?= 20s
@@ -63,6 +63,7 @@ fuzz:
 lint:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags peer ./...
 	$(GO) run $(STATICCHECK) ./...
 
 clean:
