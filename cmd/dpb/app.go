@@ -205,6 +205,11 @@ func (a *app) graphOf(ws *engine.Workspace, root string) (*graph.Graph, []engine
 	if err := source.List(root, ws, a.now); err != nil {
 		return nil, nil, err
 	}
+	if a.resolveLock {
+		if err := a.listLocked(ws); err != nil {
+			return nil, nil, err
+		}
+	}
 	g, problems := graph.New(ws, a.now)
 	return g, problems, nil
 }

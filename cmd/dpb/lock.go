@@ -132,8 +132,8 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 		if newest := set.Newest(d.Name); d.Unit != engine.NoUnit && newest != "" && a.nowText == "" && (d.End == "" || newest < d.End) {
 			cut.End, v.ends[d.Name] = newest, newest
 		}
-		if !d.FromSource.IsZero() && len(d.Values) == 0 && !a.observe { // the source's files are not here
-			cut.Values = set.Values(d.Name)
+		if !a.observe {
+			cut.Values = valuesOf(d, set)
 		}
 		ws.Dimensions = append(ws.Dimensions, &cut)
 	}
@@ -154,6 +154,26 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 		}
 	}
 	return v, nil
+}
+
+// valuesOf are the values of a dimension. If they come from a source whose files are not here, they are those of the locks.
+func valuesOf(d *engine.Dimension, set *lock.Set) []string {
+	if d.FromSource.IsZero() || len(d.Values) > 0 {
+		return d.Values
+	}
+	return set.Values(d.Name)
+}
+
+// listLocked takes from the locks, which may be those of a merge, what a source that is not here would say.
+func (a *app) listLocked(ws *engine.Workspace) error {
+	set, err := lock.Read(a.root, ws.Packages)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	for _, d := range ws.Dimensions {
+		d.Values = valuesOf(d, set)
+	}
+	return nil
 }
 
 // tellLock says that the locks answered, and what they did not.

@@ -83,6 +83,9 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 	code := exitOfStates(s.Graph, d, selected)
 	list := []partitionStatus{}
 	for _, sel := range selected {
+		if lack := sel.Node.Set.Lack(); lack != "" {
+			list = append(list, partitionStatus{Target: sel.Node.Target.Label.String(), State: engine.MissingState.String(), Owner: sel.Node.Target.Owner, Reason: lack})
+		}
 		if !a.json {
 			if err := a.printStates(ctx, s, d, sel, all); err != nil {
 				return err
@@ -124,6 +127,9 @@ func gapsOf(sel graph.Selected) []graph.Gap {
 func exitOfStates(g *graph.Graph, d *plan.Decider, selected []graph.Selected) int {
 	code := exitOK
 	for _, sel := range selected {
+		if sel.Node.Set.Lack() != "" {
+			code = worst(code, exitOfState(engine.MissingState, 0))
+		}
 		for _, i := range sel.Partitions {
 			code = worst(code, exitOfState(d.State(sel.Node, i), rootState(g, d, sel.Node, i)))
 		}
@@ -332,6 +338,9 @@ func countStates(s *run.Session, d *plan.Decider, sel graph.Selected) string {
 			text += fmt.Sprintf(" (%d on an older version)", older[state])
 		}
 		out = append(out, text)
+	}
+	if lack := sel.Node.Set.Lack(); lack != "" {
+		return paint(engine.MissingState.String()) + ": " + lack
 	}
 	if out == nil {
 		return "no partitions"

@@ -33,6 +33,9 @@ its commit; * marks the one that is current.` +
 				if err != nil {
 					return err
 				}
+				if lack := sel.Node.Set.Lack(); lack != "" {
+					return usagef("%s has no partitions: %s", sel.Node.Target.Label, lack)
+				}
 				if len(sel.Partitions) == 0 {
 					return usagef("%s has no partition that has ended yet", sel.Node.Target.Label)
 				}

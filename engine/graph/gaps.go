@@ -91,3 +91,27 @@ func within(d *engine.Dimension, t *engine.Target, text string) bool {
 	}
 	return true
 }
+
+// Lack says of a set without partitions which files it waits for, where they say which there are: "//plays:raw has no files that name a day". It is "" of others.
+func (s *Set) Lack() string {
+	for _, sp := range s.spans {
+		if d := sp.dimension; len(sp.texts) == 0 && !d.FromSource.IsZero() {
+			return fmt.Sprintf("%s has no files that name a partition by %s", d.FromSource, d.Name)
+		}
+	}
+	return ""
+}
+
+// Lack says likewise what the edge would read if there were files of it: anything at all, or the value of its slice.
+func (e *Edge) Lack() string {
+	if lack := e.From.Set.Lack(); lack != "" {
+		return lack
+	}
+	for k, m := range e.dims {
+		if d := e.From.Set.spans[k].dimension; m.relation == fixed && m.value < 0 {
+			at := slices.IndexFunc(e.Input.Slice, func(v engine.Value) bool { return v.Dimension == d.Name })
+			return fmt.Sprintf("%s has no files of %s %s", d.FromSource, d.Name, e.Input.Slice[at].Text)
+		}
+	}
+	return ""
+}

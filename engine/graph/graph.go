@@ -126,7 +126,8 @@ func (r *resolver) resolveDimensions(now time.Time) {
 		switch {
 		case len(a.texts) > 0:
 		case !d.FromSource.IsZero():
-			r.problem(engine.Problem{Severity: engine.Warning, Summary: fmt.Sprintf("partition %q has no values: %s has no files that have one", d.Name, d.FromSource), Range: d.Range})
+			r.problem(engine.Problem{Severity: engine.Warning, Summary: fmt.Sprintf("partition %q has no values: %s has no files that name one", d.Name, d.FromSource), Range: d.Range,
+				Hint: "put its files there; until then nothing that is cut so is built, and what there was stays"})
 		default:
 			r.problem(engine.Problem{Severity: engine.Warning, Summary: fmt.Sprintf("partition %q has no value that has ended", d.Name), Range: d.Range,
 				Detail: fmt.Sprintf("It starts at %s, and now is %s.", d.Start, now.UTC().Format(time.RFC3339))})

@@ -115,6 +115,11 @@ func TestRandomGaps(t *testing.T) {
 		checkNames(t, e.From.Set)
 		checkInverse(t, e)
 		checkPresent(t, e, full.Node(consumer.Label).Edges[0])
+		for j, calendar := 0, full.Node(consumer.Label).Edges[0].From.Set; j < calendar.Len(); j++ {
+			if text := calendar.Text(j); e.From.Set.Later(text) && onlyListed(e.From.Set) {
+				t.Errorf("%s comes later, and is over", text)
+			}
+		}
 		if e.From.Set.Len() > 0 {
 			gaps += len(e.From.Set.Gaps(0, e.From.Set.Len()-1))
 		}
@@ -125,6 +130,11 @@ func TestRandomGaps(t *testing.T) {
 	if good < 1000 || gaps < 1000 {
 		t.Errorf("only %d edges were tried, over %d gaps", good, gaps)
 	}
+}
+
+// onlyListed says whether all dimensions of a set come from a source's files.
+func onlyListed(s *Set) bool {
+	return !slices.ContainsFunc(s.spans, func(sp span) bool { return sp.dimension.FromSource.IsZero() })
 }
 
 // listedDimensions gives most dimensions only some of their values, as those that a source's files have.

@@ -8,7 +8,7 @@ import (
 	"github.com/dpb-build/dpb/engine"
 )
 
-// Selected is a node with those of its partitions that were asked for, in order.
+// Selected is a node with those of its partitions that were asked for, in order; with none, if all were and its set has a Lack.
 type Selected struct {
 	Node       *Node
 	Partitions []int
@@ -36,7 +36,7 @@ func (g *Graph) Select(patterns []engine.Pattern) ([]Selected, error) {
 				s.Partitions = append(s.Partitions, i)
 			}
 		}
-		if s.Partitions != nil {
+		if s.Partitions != nil || marks != nil && s.Node.Set.Lack() != "" { // which is worth a word
 			out = append(out, s)
 		}
 	}
@@ -64,6 +64,10 @@ func (g *Graph) mark(p engine.Pattern, marks [][]bool, value bool) error {
 			continue
 		}
 		found = true
+		if !value && n.Set.Len() == 0 {
+			marks[n.Index] = nil
+			continue
+		}
 		if marks[n.Index] == nil {
 			marks[n.Index] = make([]bool, n.Set.Len())
 		}

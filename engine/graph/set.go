@@ -27,6 +27,7 @@ type axis struct {
 	starts []time.Time
 	// slots are the values' positions in the calendar where that has gaps; nil: each position has its value.
 	slots []int
+	over  time.Time // of a dimension from a source's files: what begins before it is over by now
 }
 
 func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
@@ -61,6 +62,7 @@ func newAxis(d *engine.Dimension, now time.Time) (*axis, error) {
 // fillListed takes the values from those that a source's files have, and makes the calendar between them.
 func (a *axis) fillListed(now time.Time) error {
 	d := a.dimension
+	a.over = d.Unit.Floor(now.In(a.loc))
 	for _, text := range slices.Sorted(slices.Values(d.Values)) { // in the order of time
 		t, err := d.Unit.Parse(text, a.loc)
 		if err != nil || !d.Admits(text, t, now) || len(a.texts) > 0 && a.texts[len(a.texts)-1] == text {
@@ -78,7 +80,7 @@ func (a *axis) fillListed(now time.Time) error {
 	}
 	switch len(a.texts) {
 	case 0:
-		a.starts = []time.Time{d.Unit.Floor(now.In(a.loc))}
+		a.starts = []time.Time{a.over}
 	case len(a.starts) - 1:
 		a.slots = nil
 	}
@@ -271,7 +273,7 @@ func (s *Set) Later(text string) bool {
 			return false
 		default:
 			t, err := sp.dimension.Unit.Parse(value, sp.loc)
-			if err != nil || sp.n == 0 || t.Before(sp.starts[sp.from+sp.n]) {
+			if err != nil || sp.n == 0 || t.Before(sp.end(sp.from+sp.n-1)) || t.Before(sp.over) {
 				return false
 			}
 			later = true

@@ -73,6 +73,9 @@ func (w *Worker) bind(n *graph.Node, k, i int, b *Binding, o *obstacle) error {
 	p := &w.d.nodes[e.From.Index]
 	output := OutputIndex(e)
 	lacking := lacking{edge: e}
+	if in.Missing == engine.Block && e.Lack() != "" {
+		o.worse(engine.MissingState, n.Base+graph.ActionID(i))
+	}
 	for j := range e.Inputs(i).All() {
 		id := e.From.Base + graph.ActionID(j)
 		switch state := p.state[j]; state {

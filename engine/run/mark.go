@@ -32,7 +32,7 @@ func (b *build) begin(selected []graph.Selected) error {
 func (b *build) retire() *record {
 	rec := &record{retired: b.s.retired, show: true}
 	for _, n := range b.s.Graph.Nodes {
-		if b.nodes[n.Index].asked && isJob(n) {
+		if b.nodes[n.Index].asked && isJob(n) && n.Set.Lack() == "" {
 			rec.tidy = append(rec.tidy, n)
 		}
 	}

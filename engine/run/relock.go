@@ -132,8 +132,8 @@ func (r *relocking) target(n *graph.Node) error {
 		}
 	}
 	for k := range r.before.Entries {
-		if e := r.before.Entries[k]; e.Label == label && e.Recipe == nil && e.Accepted == nil && n.Set.Later(e.Partition) {
-			r.entries[pkg] = append(r.entries[pkg], e) // somebody else's clock went on
+		if e := r.before.Entries[k]; e.Label == label && e.Recipe == nil && e.Accepted == nil && (n.Set.Later(e.Partition) || n.Set.Lack() != "") {
+			r.entries[pkg] = append(r.entries[pkg], e) // somebody else's clock went on, or the files that name it are not here
 			recipes[e.Action.Parts["target"]] = true
 		}
 	}

@@ -193,6 +193,8 @@ func (s *Session) seed(d *plan.Decider, frozen frozen) error {
 		}
 		i, ok := next(n.Set, &guesses[n.Index], c.Partition)
 		switch {
+		case !ok && n.Set.Lack() != "": // where all files are gone at once something else is wrong: what there was stays
+			return nil
 		case !ok:
 			s.retired = append(s.retired, c)
 			return nil

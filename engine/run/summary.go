@@ -23,6 +23,7 @@ func (b *build) summary(wall time.Duration, interrupted bool) Summary {
 		}
 		s.Failures = append(s.Failures, b.failure(id, waitFor[id]))
 	}
+	s.Failures = append(s.Failures, b.unfiled()...)
 	for _, id := range slices.Sorted(maps.Keys(b.warned)) {
 		n, i := b.s.Graph.Action(id)
 		s.Warned = append(s.Warned, Warned{n.Target.Label, n.Set.Text(i), b.s.Graph.Workspace.OwnerText(n.Target.Owner), b.warned[id]})

@@ -66,6 +66,18 @@ func (b *build) unlisted() (out []engine.Problem) {
 	return out
 }
 
+// unfiled lists what was asked for and has no partitions, as its source has no files: once for each reason, at the first target in the order of the graph.
+func (b *build) unfiled() (out []Failure) {
+	for _, n := range b.s.Graph.Nodes {
+		lack := n.Set.Lack()
+		if lack == "" || !b.nodes[n.Index].asked || slices.ContainsFunc(out, func(f Failure) bool { return f.Reason == lack }) {
+			continue
+		}
+		out = append(out, Failure{Label: n.Target.Label, State: engine.MissingState, Reason: lack, Owner: b.s.Graph.Workspace.OwnerText(n.Target.Owner), Preview: b.opts.preview})
+	}
+	return out
+}
+
 // goOnWithout lists the targets of this build that leave out what is missing: a partition, or what is missing because it needs that.
 func (b *build) goOnWithout(n *graph.Node, i int, seen map[graph.ActionID]bool) (out []string) {
 	for _, e := range n.Consumers {
@@ -99,6 +111,11 @@ func named(names []string) string {
 
 // missingText says what is not there, and whether it once was.
 func (s *Session) missingText(n *graph.Node, i int) string {
+	for _, e := range n.Edges {
+		if e != nil && e.Lack() != "" && e.Input.Missing == engine.Block {
+			return fmt.Sprintf("input %s: %s", e.Input.Name, e.Lack())
+		}
+	}
 	glob, err := n.Target.Path.At(n.Set.Partition(i), nil)
 	if err != nil || n.Target.Kind != engine.Source {
 		return "it has no files"
