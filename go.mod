@@ -21,6 +21,7 @@ require (
 	github.com/zclconf/go-cty-yaml v1.2.0
 	github.com/zeebo/blake3 v0.2.4
 	github.com/zeebo/xxh3 v1.1.0
+	go.yaml.in/yaml/v3 v3.0.4
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
 	zombiezen.com/go/sqlite v1.4.2

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	told FILE [TYPE JOB@PARTITION...]   the file holds exactly these events of runs; they are moved to the file told
 //	edit FILE OLD NEW          replaces a text in a file, which must be there
 //	example NAME               copies examples/NAME into the script's directory
+//	workflow FILE JOB          runs the commands of a job of examples/ci, with what they print in workflow.out
 //	await FILE REGEXP          waits until a file that a program writes holds a match, after the last one awaited; what came till then is the stderr
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -59,7 +60,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "told": told, "version": aVersion, "edit": edit, "example": example, "await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"ran": ran, "judged": judged, "told": told, "version": aVersion, "edit": edit, "example": example, "await": await, "workflow": workflow},
 	})
 }
 
