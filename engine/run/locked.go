@@ -240,11 +240,6 @@ func versionOutputs(n *graph.Node, a *lock.Action) (out []engine.VersionOutput) 
 	return out
 }
 
-// resultOf stands for the result of a locked action: what its job made is known by name only.
-func resultOf(a *lock.Action) *engine.Result {
-	return &engine.Result{Key: a.Key, Outputs: outputsOf(a)}
-}
-
 // judgeLocked is Judge, from the locks: of what was not accepted only what is held is known.
 func (s *Session) judgeLocked(n *graph.Node, i int, r *engine.Result, rules cache.SectionDigest) (plan.Verdict, error) {
 	for _, e := range s.locked.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Frozen, lock.Held) {
