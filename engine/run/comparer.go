@@ -50,6 +50,8 @@ func (c *comparer) foresee(n *graph.Node, i int) (Fate, uint16) {
 		return MayRun, o.reason([]string{"input " + p.Input.Name + " has to be judged"})
 	case p.Result != nil && (state == engine.Fresh || state == engine.Stale || p.Again):
 		return c.judged(n, p.Result)
+	case state == engine.Stale && o.s.locked != nil && o.s.ruledAnew(o.Decider, n, i):
+		return Judged, 0
 	case state == engine.Stale && isJob(n):
 		return Runs, c.stale(n, i)
 	case state == engine.Stale:

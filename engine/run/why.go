@@ -187,10 +187,13 @@ func (s *Session) contractText(d *plan.Decider, n *graph.Node, i int) string {
 
 // unjudgedText says what has to be done without a job before a known result counts; "" if that is not why.
 func (s *Session) unjudgedText(d *plan.Decider, n *graph.Node, i int) string {
+	const text = "it has to be measured and judged; no job runs"
 	p, _ := d.Pending(n.Base + graph.ActionID(i))
 	switch {
 	case p.Input != nil:
 		return fmt.Sprintf("input %s has to be judged", p.Input.Name)
+	case p.Result == nil && s.locked != nil && s.ruledAnew(d, n, i): // the lock does not say what the job gave
+		return "rules changed: " + text
 	case p.Result == nil:
 		return ""
 	case p.Again:
@@ -198,11 +201,16 @@ func (s *Session) unjudgedText(d *plan.Decider, n *graph.Node, i int) string {
 	case p.Outputs == nil:
 		return "its rows have to be split by the rules that reject; no job runs"
 	}
-	text := "it has to be measured and judged; no job runs"
-	if p := s.current[n.Index]; p.key != nil && p.key[i] == d.Key(n, i) && p.rules[i] != d.Rules(n, i) {
+	if s.ruledAnew(d, n, i) {
 		return "rules changed: " + text
 	}
 	return text
+}
+
+// ruledAnew says whether current names a version of the wanted key that was judged by other rules.
+func (s *Session) ruledAnew(d *plan.Decider, n *graph.Node, i int) bool {
+	p := s.current[n.Index]
+	return p.key != nil && p.key[i] == d.Key(n, i) && p.rules[i] != d.Rules(n, i)
 }
 
 // stale compares the wanted key with that of the version that current names.
