@@ -75,7 +75,7 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 			return err
 		}
 		if f.dryRun {
-			return a.dryRun(c.Context(), s, selected)
+			return a.dryRun(c.Context(), s, selected, f.options(nil, nil))
 		}
 		ctx, kill, caught, stop := interruptible()
 		defer stop()

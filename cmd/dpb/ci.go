@@ -107,7 +107,7 @@ func (a *app) ci(ctx context.Context, args []string, f ciFlags, w ciWriter) erro
 
 // examine finds out in which states partitions are, and what it takes to bring them to fresh.
 func (a *app) examine(ctx context.Context, s *run.Session, selected []graph.Selected, r *ui.Report) (code int, err error) {
-	o, err := s.Outlook(ctx, selected)
+	o, err := s.Outlook(ctx, selected, run.Options{})
 	if err != nil {
 		return 0, err
 	}

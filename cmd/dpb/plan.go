@@ -90,9 +90,9 @@ func (a *app) planAgainst(ctx context.Context, s *run.Session, selected []graph.
 	return nil
 }
 
-// dryRun lists the actions that a build would run, with those that it might.
-func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selected) error {
-	o, err := s.Outlook(ctx, selected)
+// dryRun lists the actions that a build with these options would run, with those that it might.
+func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selected, opts run.Options) error {
+	o, err := s.Outlook(ctx, selected, opts)
 	if err != nil {
 		return err
 	}

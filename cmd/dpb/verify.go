@@ -27,7 +27,8 @@ func (a *app) verifyCmd() *cobra.Command {
 column and row. It runs all, also after one that differs or fails. Nothing moves: no pointer, no dpb-out, no verdict. Each run is kept beside the recorded one: dpb show
 and dpb log tell of it, and dpb log --verify prints its log.
 
-What is not fresh can't be verified, and neither can a job when the store has lost bytes that it read: both count as stale. Actions that share a key share a job.
+What is not fresh can't be verified, and neither can a job when the store has lost bytes that it read: both count as stale. What is frozen is verified if it would have
+the same key now; else it is said to stay, and does not count. Actions that share a key share a job.
 Without a pattern it verifies everything.` + exitsMeaning(map[int]string{exitOK: "every job gave the same", exitFailed: "something differs, or a job failed",
 			exitStale: "some could not be verified: not fresh, or inputs are gone"},
 			exitOK, exitFailed, exitUsage, exitStale, exitLocked, exitLocal, exitInterrupted, exitTerminated),
@@ -142,7 +143,7 @@ func (a *app) printVerified(list []run.Verification) {
 	}
 	same, other := counts[run.GaveSame], counts[run.GaveOther]
 	text := fmt.Sprintf("%d verified, %d differ", same+other, other)
-	for _, r := range []struct{ result, words string }{{run.RanFailed, "failed"}, {run.InputsGone, "can't be verified"}, {run.NotFresh, "not fresh"}, {run.LockedOut, "run by another dpb"}, {run.RanNot, "did not run"}} {
+	for _, r := range []struct{ result, words string }{{run.RanFailed, "failed"}, {run.InputsGone, "can't be verified"}, {run.NotFresh, "not fresh"}, {run.NotWanted, "frozen"}, {run.LockedOut, "run by another dpb"}, {run.RanNot, "did not run"}} {
 		if n := counts[r.result]; n > 0 {
 			text += fmt.Sprintf(", %d %s", n, r.words)
 		}

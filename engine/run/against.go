@@ -82,7 +82,7 @@ func (s *Session) compareWith(ctx context.Context, past *Past) (*comparison, err
 	for k, n := range s.Graph.Nodes {
 		all[k] = graph.Selected{Node: n, Partitions: allOf(n)}
 	}
-	b, needed, err := s.survey(ctx, all, false)
+	b, needed, err := s.survey(ctx, all, Options{}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -152,9 +152,9 @@ func (s *Session) Before(v engine.Version) (engine.Version, bool, error) {
 }
 
 // Rebuild makes the version that the working tree gives of one action, with all that it needs, and leaves current and dpb-out as they are. What ran is not lost: a build
-// takes the results. State is Fresh or Held; else the summary says why there is no version.
+// takes the results. An action that is frozen is made as it would be now. State is Fresh or Held; else the summary says why there is no version.
 func (s *Session) Rebuild(ctx context.Context, n *graph.Node, i int, opts Options) (v engine.Version, state engine.State, summary Summary, err error) {
-	opts.preview = true
+	opts.preview, opts.Thaw = true, true
 	b, summary, err := s.build(ctx, []graph.Selected{{Node: n, Partitions: []int{i}}}, opts)
 	if err != nil || summary.Interrupted {
 		return v, 0, summary, err

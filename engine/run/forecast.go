@@ -108,7 +108,7 @@ type Step struct {
 
 // Forecast tells what a build of the selected actions would do with so many places for jobs; 0: one a core.
 func (s *Session) Forecast(ctx context.Context, selected []graph.Selected, places int) (*Forecast, error) {
-	o, err := s.Outlook(ctx, selected)
+	o, err := s.Outlook(ctx, selected, Options{})
 	if err != nil {
 		return nil, err
 	}

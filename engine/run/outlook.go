@@ -49,9 +49,9 @@ type outlookNode struct {
 	common bool     // another target has the same section in its keys, so that whole keys may be the same
 }
 
-// Outlook tells what a build of the selected actions would do; in a session that goes by the locks, where there is the store of those who wrote them.
-func (s *Session) Outlook(ctx context.Context, selected []graph.Selected) (*Outlook, error) {
-	b, needed, err := s.survey(ctx, selected, false)
+// Outlook tells what a build of the selected actions with these options would do; in a session that goes by the locks, where there is the store of those who wrote them.
+func (s *Session) Outlook(ctx context.Context, selected []graph.Selected, opts Options) (*Outlook, error) {
+	b, needed, err := s.survey(ctx, selected, opts, false)
 	if err != nil {
 		return nil, err
 	}

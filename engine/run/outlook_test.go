@@ -103,7 +103,7 @@ func outlookOf(t *testing.T, config Config, selected []graph.Selected) map[strin
 		t.Fatal(err)
 	}
 	defer s.Close()
-	o, err := s.Outlook(context.Background(), selected)
+	o, err := s.Outlook(context.Background(), selected, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

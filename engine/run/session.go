@@ -268,7 +268,7 @@ func (s *Session) Foresee(ctx context.Context, selected []graph.Selected) (*plan
 }
 
 func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drift bool) (*plan.Decider, []graph.Selected, error) {
-	b, needed, err := s.survey(ctx, selected, drift)
+	b, needed, err := s.survey(ctx, selected, Options{}, drift)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -276,9 +276,9 @@ func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drif
 }
 
 // survey begins a build that goes no further than to decide all actions.
-func (s *Session) survey(ctx context.Context, selected []graph.Selected, drift bool) (*build, []graph.Selected, error) {
+func (s *Session) survey(ctx context.Context, selected []graph.Selected, opts Options, drift bool) (*build, []graph.Selected, error) {
 	s.stat.Context = ctx
-	b := &build{s: s, lookForDrift: drift}
+	b := &build{s: s, opts: opts, lookForDrift: drift}
 	if err := b.begin(selected); err != nil {
 		return nil, nil, err
 	}

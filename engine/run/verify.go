@@ -22,6 +22,7 @@ const (
 	RanFailed  = "failed"    // the job failed this time
 	InputsGone = "gone"      // it can't run again: bytes that it read are gone
 	NotFresh   = "not fresh" // there is no result that counts
+	NotWanted  = "frozen"    // its version stays, and the inputs that it was made from are not those of now
 	LockedOut  = "locked"    // another dpb runs its job, for longer than this one was to wait
 	RanNot     = "not run"   // this machine is to blame, or it was interrupted
 )
@@ -79,12 +80,13 @@ type reran struct {
 	found  Verification
 }
 
-// Verify runs the jobs of the selected actions again that are fresh, or held, and compares what they give with what is recorded. It goes on after whatever differs or fails.
+// Verify runs the jobs of the selected actions again that are fresh, or held, or frozen with the key that they would have now, and compares what they give with what is
+// recorded. It goes on after whatever differs or fails.
 func (s *Session) Verify(ctx context.Context, selected []graph.Selected, opts Options) ([]Verification, error) {
 	opts.setDefaults()
 	v := &verifier{s: s, opts: opts, ended: make(chan reran, opts.Jobs), waits: make(chan Job), finished: map[graph.ActionID]func(){}}
 	var err error
-	if v.decider, _, err = s.Foresee(ctx, selected); err != nil {
+	if v.decider, err = s.Status(ctx, selected); err != nil { // which looks at what frozen actions would be now
 		return nil, err
 	}
 	if err := v.collect(selected); err != nil {
@@ -119,12 +121,15 @@ func (v *verifier) collect(selected []graph.Selected) error {
 func (v *verifier) add(n *graph.Node, i int, byKey map[cache.ActionKey]*rerun) error {
 	at := len(v.list)
 	v.list = append(v.list, Verification{Target: n.Target.Label.String(), Partition: n.Set.Text(i), Result: NotFresh})
-	state := v.decider.State(n, i)
-	if state != engine.Fresh && state != engine.Held {
+	key := v.decider.Key(n, i)
+	switch state := v.decider.State(n, i); {
+	case state == engine.Frozen && !v.wanted(n, i, key):
+		v.list[at].Result, v.list[at].Reason = NotWanted, "it stays: "+v.s.driftText(v.decider, n, i)
+		return nil
+	case state != engine.Fresh && state != engine.Held && state != engine.Frozen:
 		v.list[at].Reason = "it is " + state.String()
 		return nil
 	}
-	key := v.decider.Key(n, i)
 	known := byKey[key]
 	if known == nil {
 		recorded, ok, err := v.s.result(key)
@@ -142,6 +147,15 @@ func (v *verifier) add(n *graph.Node, i int, byKey map[cache.ActionKey]*rerun) e
 	known.at = append(known.at, at)
 	v.list[at].Result, v.list[at].Reason, v.list[at].Key = RanNot, Interrupted, key.String()
 	return nil
+}
+
+// wanted says whether a frozen version was made under the key that the action would have now: only then the job finds what it had.
+func (v *verifier) wanted(n *graph.Node, i int, key cache.ActionKey) bool {
+	if drift := v.decider.Drift(n, i); drift != engine.Fresh && drift != engine.Stale || v.decider.Problem(n.Base+graph.ActionID(i)) != nil {
+		return false
+	}
+	parts, err := v.decider.Worker().Parts(n, i, nil)
+	return err == nil && engine.Key(parts) == key
 }
 
 // checkSQL looks at the statements first, as a build does: another machine may have made the results.
