@@ -20,7 +20,15 @@ func ParseFreeze(s string) (Freeze, bool) {
 // NeedsTime says that it counts from the end of a partition of time.
 func (f Freeze) NeedsTime() bool { return f.Offset != Offset{} }
 
+// From is the instant from which an accepted partition is frozen, of one that ends at end; zero if it is as soon as it is accepted.
+func (f Freeze) From(end time.Time) time.Time {
+	if !f.NeedsTime() || end.IsZero() {
+		return time.Time{}
+	}
+	return f.After(end)
+}
+
 // Reached says whether an accepted partition is frozen by now. end is that of its interval, in the timezone of its dimension.
 func (f Freeze) Reached(end, now time.Time) bool {
-	return f.Set && (!f.NeedsTime() || !end.IsZero() && !now.Before(f.After(end)))
+	return f.Set && (!f.NeedsTime() || !end.IsZero() && !now.Before(f.From(end)))
 }

@@ -43,6 +43,7 @@ type app struct {
 	warns    bool          // the command tells warnings although it only reads
 
 	byLock      byLock
+	until       *lockView // what a build that reproduces the locks builds
 	observe     bool      // then it looks at sources outside of the repository all the same
 	resolveLock bool      // a merge conflict in a lock is what the command is for
 	view        *lockView // where the locks answer
@@ -302,8 +303,19 @@ func (a *app) inSession(g *graph.Graph, readOnly bool, f func(*run.Session) erro
 	if a.existing && absent {
 		return usagef("there is no store at %s", shortPath(store))
 	}
-	if a.byLock == lockAlways || a.byLock == lockWithoutStore && absent && lock.There(a.root, g.Workspace.Packages) {
+	switch {
+	case a.byLock == lockAlways:
 		return a.withLocks(config, f)
+	case a.byLock == lockWithoutStore && lock.There(a.root, g.Workspace.Packages):
+		built, err := run.Built(config)
+		if err != nil {
+			return err
+		}
+		if !built {
+			return a.withLocks(config, f)
+		}
+	case a.until != nil:
+		config.Graph = a.until.graph
 	}
 	return a.open(config, f)
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
@@ -92,18 +94,22 @@ func (a *app) build(c *cobra.Command, args []string, f buildFlags) error {
 		}
 		err = errors.Join(outcome(summary, err), finish())
 		if !f.locked {
-			err = errors.Join(err, keepLocked(c.Context(), s, summary))
+			err = errors.Join(err, a.keepLocked(c.Context(), s, summary))
 		}
 		return err
 	})
 }
 
 // keepLocked writes the locks anew after a build, where dpb.hcl asks for that.
-func keepLocked(ctx context.Context, s *run.Session, built run.Summary) error {
+func (a *app) keepLocked(ctx context.Context, s *run.Session, built run.Summary) error {
 	if !s.Graph.Workspace.Lock || built.Interrupted {
 		return nil
 	}
-	return s.KeepLocked(ctx, built)
+	changed, err := s.KeepLocked(ctx, built)
+	if len(changed) > 0 && !a.json && a.progress != string(ui.Quiet) {
+		fmt.Fprintf(a.stderr, "wrote %s\n", strings.Join(changed, ", "))
+	}
+	return err
 }
 
 func (f buildFlags) options(events run.Events, kill context.Context) run.Options {

@@ -121,7 +121,7 @@ func (a *app) examine(ctx context.Context, s *run.Session, selected []graph.Sele
 	r.Converged, r.ByLock, r.Notes = code == exitOK, s.FromLock, []string{}
 	switch {
 	case s.FromLock:
-		r.Notes = append(r.Notes, "there is no store here: answered from "+lock.FileName)
+		r.Notes = append(r.Notes, "nothing was built here: answered from "+lock.FileName)
 		if text := a.view.news(); text != "" {
 			r.Notes = append(r.Notes, text)
 		}

@@ -156,7 +156,7 @@ func (w *watcher) turn(ctx context.Context, t turn) (_ turn, err error) {
 			return w.noTarget(err)
 		}
 		if err = w.build(ctx, s, selected, &t); err == nil {
-			err = keepLocked(ctx, s, t.summary)
+			err = w.keepLocked(ctx, s, t.summary)
 		}
 		if err != nil {
 			return err

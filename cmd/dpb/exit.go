@@ -12,6 +12,7 @@ import (
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/ledger"
+	"github.com/dpb-build/dpb/engine/lock"
 	"github.com/dpb-build/dpb/engine/run"
 )
 
@@ -127,7 +128,7 @@ func codeOf(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.code
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, new(*lock.Error)):
 		return exitUsage
 	case errors.Is(err, ledger.ErrLocked), errors.As(err, new(*run.WatchedError)):
 		return exitLocked

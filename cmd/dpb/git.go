@@ -182,10 +182,11 @@ func (a *app) loadPast(revision, root string, now *engine.Workspace) (*graph.Gra
 			return nil, fmt.Errorf("%s: %w", revision, err)
 		}
 		takeListed(ws, now)
+		until := a.now
 		if a.view != nil {
-			a.view.cut(ws)
+			until = a.view.until
 		}
-		g, problems = graph.New(ws, a.now)
+		g, problems = graph.New(ws, until)
 	}
 	if !engine.HasErrors(problems) {
 		return g, nil

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -77,7 +80,7 @@ func (a *app) withLocks(config run.Config, f func(*run.Session) error) error {
 		return err
 	}
 	a.view = v
-	config.Graph, config.ReadOnly, config.FromLock, config.LookOutside = v.graph, true, true, a.observe
+	config.Graph, config.Locks, config.ReadOnly, config.FromLock, config.LookOutside = v.graph, v.set, true, true, a.observe
 	return a.open(config, func(s *run.Session) error {
 		err := f(s)
 		if a.byLock == lockWithoutStore {
@@ -89,19 +92,11 @@ func (a *app) withLocks(config run.Config, f func(*run.Session) error) error {
 
 // lockView is what a command that has no store goes by.
 type lockView struct {
-	graph *graph.Graph      // as far as the locks go
-	newer []string          // partitions that came into being since, the first of each target
-	count int               // of all of them
-	ends  map[string]string // of dimensions that the locks end
-}
-
-// cut ends the dimensions of another revision where the locks do.
-func (v *lockView) cut(ws *engine.Workspace) {
-	for _, d := range ws.Dimensions {
-		if end := v.ends[d.Name]; end != "" && (d.End == "" || end < d.End) {
-			d.End = end
-		}
-	}
+	graph *graph.Graph // as far as the locks go
+	until time.Time    // where they end
+	set   *lock.Set
+	newer []string // partitions that came into being since, the first of each target
+	count int      // of all of them
 }
 
 // news says what the clock brought since the locks were written; "" if nothing.
@@ -112,33 +107,31 @@ func (v *lockView) news() string {
 	return fmt.Sprintf("new since: %s, from %s on; they don't count without --now", plural(v.count, "partition"), strings.Join(v.newer[:min(len(v.newer), 3)], ", "))
 }
 
-// asOfLock has the workspace end where its locks do, unless a time is given: what the clock brought since is new, and nobody's fault.
+// asOfLock has time stand still where the locks end, unless a time is given: what the clock brought since is new, and nobody's fault.
 func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 	set, err := lock.Read(a.root, g.Workspace.Packages)
 	if err == nil {
 		err = set.Whole()
 	}
 	if err != nil {
-		return nil, usagef("%w", err)
-	}
-	v := &lockView{graph: g, ends: map[string]string{}}
-	if a.nowText != "" && !slices.ContainsFunc(g.Workspace.Dimensions, func(d *engine.Dimension) bool { return !d.FromSource.IsZero() }) {
-		return v, nil
+		return nil, err
 	}
 	ws := *g.Workspace
 	ws.Dimensions = nil
 	for _, d := range g.Workspace.Dimensions {
-		cut := *d
-		if newest := set.Newest(d.Name); d.Unit != engine.NoUnit && newest != "" && a.nowText == "" && (d.End == "" || newest < d.End) {
-			cut.End, v.ends[d.Name] = newest, newest
-		}
+		listed := *d
 		if !a.observe {
-			cut.Values = valuesOf(d, set)
+			listed.Values = valuesOf(d, set)
 		}
-		ws.Dimensions = append(ws.Dimensions, &cut)
+		ws.Dimensions = append(ws.Dimensions, &listed)
 	}
-	v.graph, _ = graph.New(&ws, a.now) // its problems are those of g
-	for _, n := range g.Nodes {
+	v := &lockView{until: a.now, set: set}
+	whole, _ := graph.New(&ws, a.now) // its problems are those of g
+	if a.nowText == "" {
+		v.until = endOf(set, whole, a.now)
+	}
+	v.graph, _ = graph.New(&ws, v.until)
+	for _, n := range whole.Nodes {
 		old := v.graph.Node(n.Target.Label)
 		if old.Set.Len() == n.Set.Len() {
 			continue
@@ -156,29 +149,51 @@ func (a *app) asOfLock(g *graph.Graph) (*lockView, error) {
 	return v, nil
 }
 
-// valuesOf are the values of a dimension. If they come from a source whose files are not here, they are those of the locks.
+// endOf is the instant that the locks were written at or after: the latest end of a partition with a line; now, if no line has a time.
+func endOf(set *lock.Set, g *graph.Graph, now time.Time) (end time.Time) {
+	for _, e := range set.Entries {
+		n := g.Node(e.Label)
+		if n == nil || e.Action == nil {
+			continue
+		}
+		if i, ok := n.Set.IndexText(e.Partition); ok && n.Set.End(i).After(end) {
+			end = n.Set.End(i)
+		}
+	}
+	if end.IsZero() {
+		return now
+	}
+	return end
+}
+
+// valuesOf are the values of a dimension. Of one whose values come from a source's files, those of the locks count too: the files need not be here, or not all of them.
 func valuesOf(d *engine.Dimension, set *lock.Set) []string {
-	if d.FromSource.IsZero() || len(d.Values) > 0 {
+	if d.FromSource.IsZero() {
 		return d.Values
 	}
-	return set.Values(d.Name)
+	values := slices.Concat(d.Values, set.Values(d.Name))
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 // listLocked takes from the locks, which may be those of a merge, what a source that is not here would say.
 func (a *app) listLocked(ws *engine.Workspace) error {
 	set, err := lock.Read(a.root, ws.Packages)
 	if err != nil {
-		return usagef("%w", err)
+		return err
 	}
+	_, err = disk.OpenExisting(run.StoreDir(a.root, ws.StorePath))
 	for _, d := range ws.Dimensions {
-		d.Values = valuesOf(d, set)
+		if len(d.Values) == 0 || errors.Is(err, disk.ErrNoStore) { // else the files that were here and are gone would be kept for ever
+			d.Values = valuesOf(d, set)
+		}
 	}
 	return nil
 }
 
 // tellLock says that the locks answered, and what they did not.
 func (a *app) tellLock(v *lockView, s *run.Session) {
-	fmt.Fprintf(a.stderr, "there is no store here: answered from %s\n", lock.FileName)
+	fmt.Fprintf(a.stderr, "nothing was built here: answered from %s\n", lock.FileName)
 	if text := v.news(); text != "" {
 		fmt.Fprintln(a.stderr, text)
 	}
@@ -190,7 +205,7 @@ func (a *app) tellLock(v *lockView, s *run.Session) {
 // checkLocked makes sure that the locks hold all that the working tree asks for, before anything is built by them.
 func (a *app) checkLocked(c *cobra.Command, args []string, f buildFlags) error {
 	a.byLock = lockAlways
-	defer func() { a.byLock = lockNever }()
+	defer func() { a.byLock, a.until = lockNever, a.view }()
 	stale := []string{}
 	err := a.withSession(true, func(s *run.Session) error {
 		selected, err := a.selectPatterns(s.Graph, args, f.partitions)

@@ -273,7 +273,10 @@ func (s *Set) Later(text string) bool {
 			return false
 		default:
 			t, err := sp.dimension.Unit.Parse(value, sp.loc)
-			if err != nil || sp.n == 0 || t.Before(sp.end(sp.from+sp.n-1)) || t.Before(sp.over) {
+			if err != nil || sp.n > 0 && t.Before(sp.end(sp.from+sp.n-1)) || t.Before(sp.over) {
+				return false
+			}
+			if start, err := sp.dimension.Unit.Parse(sp.dimension.Start, sp.loc); err == nil && t.Before(start) {
 				return false
 			}
 			later = true

@@ -33,6 +33,15 @@ func (tx *Tx) EndBuild(b engine.Build) error {
 	return tx.exec("UPDATE build SET body = ? WHERE id = ?", string(body), b.ID)
 }
 
+// LastBuild is the number of the newest build; 0 if there is none.
+func (l *Ledger) LastBuild() (id int64, err error) {
+	err = l.query("SELECT coalesce(max(id), 0) FROM build", func(s *sqlite.Stmt) error {
+		id = s.ColumnInt64(0)
+		return nil
+	})
+	return id, err
+}
+
 // Period is a stretch of time, half-open; a zero end of it is open.
 type Period struct{ Since, Until time.Time }
 

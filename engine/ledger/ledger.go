@@ -436,14 +436,11 @@ func (l *Ledger) Pointer(workspace, environment string, label engine.Label, part
 	return id, ok, err
 }
 
-// Pointed lists the partitions of a target that current names a version of, in order of their texts.
-func (l *Ledger) Pointed(workspace, environment string, label engine.Label) (out []string, err error) {
-	err = l.query(`SELECT p.partition FROM pointer p JOIN target t ON t.id = p.target JOIN environment e ON e.id = p.environment
-		WHERE t.workspace = ? AND t.label = ? AND e.name = ? ORDER BY p.partition`, func(s *sqlite.Stmt) error {
-		out = append(out, s.ColumnText(0))
-		return nil
-	}, workspace, label.String(), environment)
-	return out, err
+// HasPointers says whether current names anything in an environment.
+func (l *Ledger) HasPointers(workspace, environment string) (has bool, err error) {
+	err = l.query(`SELECT EXISTS (SELECT 1 FROM pointer p JOIN target t ON t.id = p.target WHERE p.environment = (SELECT id FROM environment WHERE name = ?) AND t.workspace = ?)`,
+		func(s *sqlite.Stmt) error { has = s.ColumnBool(0); return nil }, environment, workspace)
+	return has, err
 }
 
 // Current is a pointer with what a build wants to know of its version.
@@ -458,9 +455,19 @@ type Current struct {
 
 // Currents calls f for each pointer of an environment, in order of target.
 func (l *Ledger) Currents(workspace, environment string, f func(Current) error) error {
+	return l.currents(workspace, environment, "", f)
+}
+
+// CurrentsOf calls f for each pointer of one target.
+func (l *Ledger) CurrentsOf(workspace, environment string, label engine.Label, f func(Current) error) error {
+	return l.currents(workspace, environment, label.String(), f)
+}
+
+// currents is Currents of one target; of all with "".
+func (l *Ledger) currents(workspace, environment, only string, f func(Current) error) error {
 	return l.read(func(conn *sqlite.Conn) error {
 		labels := map[int64]engine.Label{}
-		err := sqlitex.Execute(conn, "SELECT id, label FROM target WHERE workspace = ?", &sqlitex.ExecOptions{Args: []any{workspace},
+		err := sqlitex.Execute(conn, "SELECT id, label FROM target WHERE workspace = ?1 AND (?2 = '' OR label = ?2)", &sqlitex.ExecOptions{Args: []any{workspace, only},
 			ResultFunc: func(s *sqlite.Stmt) (err error) {
 				labels[s.ColumnInt64(0)], err = engine.ParseLabel(s.ColumnText(1), "")
 				return err
@@ -471,7 +478,8 @@ func (l *Ledger) Currents(workspace, environment string, f func(Current) error) 
 		d := outputDecoder{}
 		var buf []byte
 		return sqlitex.Execute(conn, `SELECT p.target, p.partition, p.version, p.key, p.outputs, p.shape FROM pointer p
-			WHERE p.environment = (SELECT id FROM environment WHERE name = ?) ORDER BY p.target, p.partition`, &sqlitex.ExecOptions{Args: []any{environment},
+			WHERE p.environment = (SELECT id FROM environment WHERE name = ?1)
+			AND (?3 = '' OR p.target = (SELECT id FROM target WHERE workspace = ?2 AND label = ?3)) ORDER BY p.target, p.partition`, &sqlitex.ExecOptions{Args: []any{environment, workspace, only},
 			ResultFunc: func(s *sqlite.Stmt) (err error) {
 				label, ok := labels[s.ColumnInt64(0)]
 				if !ok {

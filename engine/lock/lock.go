@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
@@ -33,7 +34,7 @@ type Kind string
 const (
 	Recipe   Kind = "recipe"   // of a target: what its key is made of, the same for all partitions
 	Fresh    Kind = "fresh"    // what current names: a version that passed, or was accepted
-	Frozen   Kind = "frozen"   // likewise, and it stays
+	Absent   Kind = "absent"   // there is nothing: a source has no files, a target no accepted version
 	Held     Kind = "held"     // a version that rules hold, beside the one that current names
 	Refused  Kind = "refused"  // an input that rules refuse, likewise
 	Accepted Kind = "accepted" // a person's word on what rules held or refused
@@ -49,15 +50,17 @@ func (p Place) String() string { return p.Label.At(p.Partition) }
 
 // Action is what a lock says of an action: of one version, or of an input that is refused.
 type Action struct {
-	Key   cache.ActionKey     `json:"key"`
-	Rules cache.SectionDigest `json:"rules"` // that it was judged by
+	Key   cache.ActionKey     `json:"key,omitzero"`
+	Rules cache.SectionDigest `json:"rules,omitzero"` // that it was judged by
 	// Outputs are the trees as consumers read them; what was rejected, and what was made before that, under names of their own.
 	Outputs []Output `json:"outputs,omitempty"`
 	// Parts are the beginnings of the digests that the key is made of, by name: enough to say what changed, and nothing else.
-	Parts    map[string]string `json:"parts,omitempty"`
-	Facts    map[string]string `json:"facts,omitempty"` // rows and metrics, for people
-	Input    string            `json:"input,omitempty"` // that is refused
-	Findings []engine.Finding  `json:"findings,omitempty"`
+	Parts map[string]string `json:"parts,omitempty"`
+	Facts map[string]string `json:"facts,omitempty"` // rows and metrics, which dpb ci compares
+	Input string            `json:"input,omitempty"` // that is refused
+	// Observed is when a result with network access was made, from which valid_for counts; zero of others.
+	Observed time.Time        `json:"observed,omitzero"`
+	Findings []engine.Finding `json:"findings,omitempty"`
 }
 
 // Output is one tree of an action. Columns are given where its reader needs them.
@@ -136,25 +139,28 @@ func Read(root string, packages []*engine.Package) (*Set, error) {
 			err = s.Parse(p.Path, body)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", File(root, p.Path), err)
+			return nil, &Error{File(root, p.Path), err}
 		}
 	}
 	return s, nil
 }
 
-// ConflictError says that a merge left both sides in some locks.
-type ConflictError struct{ Files []string }
-
-func (e *ConflictError) Error() string {
-	return strings.Join(e.Files, ", ") + ": a merge left both sides; dpb lock resolves it"
+// Error says what is wrong with what a lock says.
+type Error struct {
+	File string // or several
+	Err  error
 }
+
+func (e *Error) Error() string { return e.File + ": " + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
 
 // Whole is nil unless a lock holds both sides of a merge.
 func (s *Set) Whole() error {
 	if s.Conflicted == nil {
 		return nil
 	}
-	return &ConflictError{s.Conflicted}
+	return &Error{strings.Join(s.Conflicted, ", "), errors.New("a merge left both sides; dpb lock resolves it")}
 }
 
 // conflictMarks begin the lines that a merge puts between the two sides, and what both come from in the style diff3.
@@ -184,7 +190,7 @@ func (s *Set) Parse(pkg string, body []byte) error {
 		}
 		e, err := parseLine(pkg, text)
 		if err != nil {
-			return fmt.Errorf("line %d: %w; take the line away, or have the file as it was written, and run dpb lock", number, err)
+			return fmt.Errorf("line %d: %w; take the line away, or have the file as it was written", number, err)
 		}
 		s.add(e)
 	}
@@ -211,7 +217,7 @@ func parseLine(pkg, text string) (Entry, error) {
 	case Recipe:
 		e.Recipe = &TargetRecipe{}
 		into = e.Recipe
-	case Fresh, Frozen, Held, Refused:
+	case Fresh, Absent, Held, Refused:
 		e.Action = &Action{}
 		into = e.Action
 	case Accepted:
@@ -309,18 +315,10 @@ func replace(file string, body []byte) error {
 	return err
 }
 
-// Newest is the greatest value of a dimension that any accepted line has, as text; "" if none has it.
-func (s *Set) Newest(dimension string) (newest string) {
-	for _, value := range s.Values(dimension) {
-		newest = max(newest, value)
-	}
-	return newest
-}
-
-// Values are those of a dimension that accepted lines have, in order.
+// Values are those of a dimension that partitions have here, in order.
 func (s *Set) Values(dimension string) (out []string) {
 	for _, e := range s.Entries {
-		if e.Kind != Fresh && e.Kind != Frozen {
+		if e.Action == nil {
 			continue
 		}
 		for part := range strings.SplitSeq(e.Partition, ",") {

@@ -82,7 +82,7 @@ func (s *Session) Accepted() ([]engine.Acceptance, error) {
 func standing(list []engine.Acceptance) (out []engine.Acceptance) {
 	revoked := map[string]bool{}
 	for _, a := range list {
-		about := fmt.Sprint(a.Label, a.Partition, a.Input, a.Subject)
+		about := aboutOf(a)
 		switch {
 		case a.Revoked:
 			revoked[about] = true
@@ -92,6 +92,9 @@ func standing(list []engine.Acceptance) (out []engine.Acceptance) {
 	}
 	return out
 }
+
+// aboutOf tells apart what words are about.
+func aboutOf(a engine.Acceptance) string { return fmt.Sprint(a.Label, a.Partition, a.Input, a.Subject) }
 
 // Revoked is an acceptance that was taken back, and what followed from it.
 type Revoked struct {
@@ -103,7 +106,7 @@ type Revoked struct {
 
 // Revoke takes back what was accepted of an action: of one version, of one input, or, without either, whatever stands. Current goes back to the version before.
 func (s *Session) Revoke(ctx context.Context, label engine.Label, partition string, version engine.VersionID, input, reason string) ([]Revoked, error) {
-	list, err := s.Ledger.Acceptances(s.Graph.Workspace.Name, s.Environment, label, partition)
+	list, err := s.words(s.Graph.Workspace.Name, s.Environment, label, partition)
 	if err != nil {
 		return nil, err
 	}

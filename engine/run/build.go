@@ -32,7 +32,6 @@ type build struct {
 	number       int
 	stopping     bool // after a failure: start nothing any more
 	spent        bool // the budget is: likewise
-	wrote        bool // records that the ledger did not hold before
 	lookForDrift bool // of frozen actions: what they were made from is decided too
 
 	ran      map[graph.ActionID]bool
@@ -363,6 +362,7 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	case d.known != nil && !b.tries(id):
 		b.known[id] = d.known
 		b.enqueue(n, i)
+	case settled(d.state) && b.opts.Locked && b.refusesByLock(n, i):
 	case d.state == engine.Frozen:
 		b.keepShown(n, i)
 		b.upToDateNow(n, i, b.adopted(n, i))

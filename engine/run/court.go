@@ -123,15 +123,8 @@ func (s *Session) acceptance(label engine.Label, partition, input string, conten
 
 // acceptanceIn is acceptance in any workspace and environment.
 func (s *Session) acceptanceIn(workspace, environment string, label engine.Label, partition, input string, content cache.Digest, failing []engine.Finding) (*engine.Acceptance, error) {
-	var list []engine.Acceptance
-	if s.Ledger != nil {
-		var err error
-		if list, err = s.Ledger.Acceptances(workspace, environment, label, partition); err != nil {
-			return nil, err
-		}
-	}
-	elsewhere, err := s.lockedAcceptances(label, partition)
-	for _, a := range slices.Concat(list, elsewhere) {
+	list, err := s.words(workspace, environment, label, partition)
+	for _, a := range list {
 		switch {
 		case a.Input != input || a.Subject != content:
 		case a.Revoked:

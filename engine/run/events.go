@@ -80,7 +80,6 @@ type Summary struct {
 	Counts
 	Wall        time.Duration
 	Interrupted bool
-	Recorded    bool // something that the ledger did not hold before
 	Spent       bool // the budget is: what is left keeps what it had
 	Failures    []Failure
 	Outputs     []Output         // of what was asked for, in order of label

@@ -7,109 +7,129 @@ import (
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
+	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/lock"
 	"github.com/dpb-build/dpb/engine/plan"
 )
 
-// frozen tells which actions stay as they were accepted: by node and partition; nil where none is.
-type frozen [][]bool
+// frozen tells which actions stay as they were accepted.
+type frozen struct {
+	is [][]bool // by node and partition; nil where none is
+	// closed are the lines of pipeline.lock of those for which they count, and not what current names here: it names nothing, or a version from before the partition froze,
+	// while it was closed elsewhere with other content.
+	closed map[graph.ActionID]*lock.Entry
+}
 
-func (f frozen) has(n *graph.Node, i int) bool { return f != nil && f[n.Index] != nil && f[n.Index][i] }
+func (f frozen) has(n *graph.Node, i int) bool {
+	return f.is != nil && f.is[n.Index] != nil && f.is[n.Index][i]
+}
+
+// instead is the line of pipeline.lock that counts for an action, and not what current names; nil: there is none.
+func (f frozen) instead(n *graph.Node, i int) *lock.Entry { return f.closed[n.Base+graph.ActionID(i)] }
 
 // frozen looks up which actions have a version and have reached the time from which that stays, less those that are thawed.
-func (s *Session) frozen(thawed []graph.Selected) (frozen, error) {
+func (s *Session) frozen(thawed []graph.Selected) (f frozen, err error) {
 	if s.Ledger == nil || !slices.ContainsFunc(s.Graph.Nodes, func(n *graph.Node) bool { return n.Target.Freeze.Set }) {
-		return nil, nil
+		return f, nil
 	}
-	f := make(frozen, len(s.Graph.Nodes))
+	f = frozen{make([][]bool, len(s.Graph.Nodes)), map[graph.ActionID]*lock.Entry{}}
 	for _, n := range s.Graph.Nodes {
 		if !n.Target.Freeze.Set {
 			continue
 		}
-		partitions, err := s.Ledger.Pointed(s.Graph.Workspace.Name, s.Environment, n.Target.Label)
-		if err != nil {
-			return nil, err
-		}
-		f[n.Index] = make([]bool, n.Set.Len())
-		for _, text := range partitions {
-			if i, ok := n.Set.IndexText(text); ok {
-				f[n.Index][i] = n.Target.Freeze.Reached(n.Set.End(i), s.Now)
-			}
-		}
-		if err := s.adoptable(n, f[n.Index]); err != nil {
-			return nil, err
+		if err := s.frozenOf(n, &f); err != nil {
+			return f, err
 		}
 	}
 	for _, sel := range thawed {
 		for _, i := range sel.Partitions {
-			if f[sel.Node.Index] != nil {
-				f[sel.Node.Index][i] = false
+			if f.has(sel.Node, i) {
+				f.is[sel.Node.Index][i] = false
+				delete(f.closed, sel.Node.Base+graph.ActionID(i))
 			}
 		}
 	}
 	return f, nil
 }
 
-// adoptable adds what pipeline.lock has of partitions that are frozen by now and were never built here, if the store has their bytes. Those of which it has not are built;
-// see asLocked for what has to come of that.
-func (s *Session) adoptable(n *graph.Node, f []bool) error {
-	set, err := s.locks()
+// frozenOf finds the frozen partitions of a target: those that current names a version of, and those that were closed elsewhere if the store has what was closed. Those of which it has not are
+// built where nothing else is known of them; see asLocked for what has to come of that.
+func (s *Session) frozenOf(n *graph.Node, f *frozen) error {
+	set, err := s.locksOf(n.Target.Label.Pkg)
 	if err != nil {
 		return err
 	}
-	for i := range f {
-		if f[i] || !n.Target.Freeze.Reached(n.Set.End(i), s.Now) {
-			continue
+	is := make([]bool, n.Set.Len())
+	f.is[n.Index] = is
+	err = s.Ledger.CurrentsOf(s.Graph.Workspace.Name, s.Environment, n.Target.Label, func(c ledger.Current) error {
+		i, ok := n.Set.IndexText(c.Partition)
+		if !ok || !n.Target.Freeze.Reached(n.Set.End(i), s.Now) {
+			return nil
 		}
-		if e := acceptedLine(set, n, i); e != nil && s.hasBytes(versionOutputs(n, e.Action)) {
-			f[i] = true
+		is[i] = true
+		e := acceptedLine(set, n, i)
+		if e == nil || sameTrees(e.Action, &lock.Action{Outputs: lockedOutputs(c.Outputs)}) {
+			return nil
+		}
+		v, ok, err := s.version(c.Version)
+		if ok && v.Created.Before(n.Target.Freeze.From(n.Set.End(i))) {
+			f.closed[n.Base+graph.ActionID(i)] = e
+		}
+		return err
+	})
+	for i := range is {
+		if !is[i] && n.Target.Freeze.Reached(n.Set.End(i), s.Now) {
+			if e := acceptedLine(set, n, i); e != nil && s.hasBytes(versionOutputs(n, e.Action)) {
+				is[i], f.closed[n.Base+graph.ActionID(i)] = true, e
+			}
 		}
 	}
-	return nil
+	return err
 }
 
 // acceptedLine is what the locks have of a partition that was accepted; nil: nothing.
 func acceptedLine(set *lock.Set, n *graph.Node, i int) *lock.Entry {
-	lines := set.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Frozen)
+	lines := set.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh)
 	if len(lines) == 0 {
 		return nil
 	}
 	return lines[0]
 }
 
-// seedAdopted tells the decider of frozen actions that no pointer tells of.
-func (s *Session) seedAdopted(d *plan.Decider, frozen frozen) error {
-	for _, n := range s.Graph.Nodes {
-		if frozen == nil || frozen[n.Index] == nil || !d.Prepared(n) {
-			continue
-		}
-		for i, is := range frozen[n.Index] {
-			if !is || !s.Current(n, i).IsZero() {
-				continue
-			}
-			set, err := s.locks()
-			if err != nil {
-				return err
-			}
-			a := acceptedLine(set, n, i).Action
-			d.Freeze(n, i, a.Key, a.Rules, outputsOf(a), nil)
-		}
+// lockedOutputs are the outputs of a pointer as locks write them.
+func lockedOutputs(outputs []engine.OutputResult) (out []lock.Output) {
+	for _, o := range outputs {
+		out = append(out, lock.Output{Name: o.Name, Tree: o.Tree, Columns: o.Columns})
 	}
-	return nil
+	return out
 }
 
-// adopted is the record by which current names a frozen version that the checkout has from pipeline.lock; nil if it names one already.
+// errClosedElsewhere says why a frozen version does not count, and what was closed in its stead can't be had.
+var errClosedElsewhere = errors.New("it was closed elsewhere with other content, as pipeline.lock says, and the store has not the bytes of that: use the store that does, or thaw it (dpb build --thaw)")
+
+// seedClosed tells the decider of frozen actions for which pipeline.lock counts.
+func (s *Session) seedClosed(d *plan.Decider, f frozen) {
+	for id, e := range f.closed {
+		n, i := s.Graph.Action(id)
+		if !d.Prepared(n) {
+			continue
+		}
+		var err error
+		if !s.hasBytes(versionOutputs(n, e.Action)) {
+			err = errClosedElsewhere
+		}
+		d.Freeze(n, i, e.Action.Key, e.Action.Rules, outputsOf(e.Action), err)
+	}
+}
+
+// adopted is the record by which current names a frozen version that the checkout has from pipeline.lock; nil if that is not so.
 func (b *build) adopted(n *graph.Node, i int) *record {
-	if !b.s.Current(n, i).IsZero() {
+	e := b.frozen.instead(n, i)
+	if e == nil {
 		return nil
 	}
-	set, err := b.s.locks()
-	if err != nil {
-		return nil // then it would not be frozen
-	}
-	a := acceptedLine(set, n, i).Action
-	rec := &record{id: n.Base + graph.ActionID(i), point: true, show: true, shape: a.Rules, outputs: outputsOf(a), restored: true}
-	b.s.setVersion(rec, b.s.versionOf(n, i, a.Key, versionOutputs(n, a)))
+	rec := &record{id: n.Base + graph.ActionID(i), point: true, show: true, shape: e.Action.Rules, outputs: outputsOf(e.Action), restored: true}
+	b.s.setVersion(rec, b.s.versionOf(n, i, e.Action.Key, versionOutputs(n, e.Action)))
 	return rec
 }
 
@@ -120,12 +140,15 @@ func (b *build) asLocked(n *graph.Node, i int, outputs []engine.VersionOutput) e
 	if mayDiffer && !b.opts.Locked {
 		return nil
 	}
-	set, err := b.s.locks()
+	set, err := b.s.locksOf(n.Target.Label.Pkg)
 	if err != nil {
 		return err
 	}
 	e := acceptedLine(set, n, i)
-	if e == nil {
+	switch {
+	case e == nil && b.opts.Locked && isJob(n):
+		return fmt.Errorf("%s has no accepted version of it: build without --locked, run dpb lock and commit", engine.LockFile)
+	case e == nil:
 		return nil
 	}
 	for k, want := range versionOutputs(n, e.Action) {

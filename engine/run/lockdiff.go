@@ -93,7 +93,7 @@ func linesOf(set *lock.Set) lockLines {
 	l := lockLines{map[engine.Label]map[string]*lock.Action{}, map[engine.Label][]engine.Acceptance{}}
 	for _, e := range set.Entries {
 		switch e.Kind {
-		case lock.Fresh, lock.Frozen:
+		case lock.Fresh:
 			if l.accepted[e.Label] == nil {
 				l.accepted[e.Label] = map[string]*lock.Action{}
 			}

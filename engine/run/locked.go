@@ -22,6 +22,7 @@ type locked struct {
 	lookOutside bool // sources outside of the repository are looked at all the same
 
 	outside func(n *graph.Node) bool
+	ignored func(path string) bool // by git
 
 	mu      sync.Mutex
 	parts   map[string]bool                    // the beginnings of the digests of which keys are made; nil until it is asked for
@@ -32,11 +33,38 @@ type locked struct {
 // locks reads the locks of the workspace, once.
 func (s *Session) locks() (*lock.Set, error) {
 	s.lockOnce.Do(func() {
+		if s.lockSet = s.Locks; s.lockSet != nil {
+			return
+		}
 		if s.lockSet, s.lockErr = lock.Read(s.Root, s.Graph.Workspace.Packages); s.lockErr == nil && !s.ResolveLock {
 			s.lockErr = s.lockSet.Whole()
 		}
 	})
 	return s.lockSet, s.lockErr
+}
+
+// locksOf reads the lock of one package, once.
+func (s *Session) locksOf(pkg string) (*lock.Set, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lockSet != nil || s.Locks != nil {
+		return s.locks()
+	}
+	if set := s.lockByPkg[pkg]; set != nil {
+		return set, nil
+	}
+	set, err := lock.Read(s.Root, []*engine.Package{{Path: pkg}})
+	if err == nil && !s.ResolveLock {
+		err = set.Whole()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.lockByPkg == nil {
+		s.lockByPkg = map[string]*lock.Set{}
+	}
+	s.lockByPkg[pkg] = set
+	return set, nil
 }
 
 // openLocked has the session decide by the locks alone.
@@ -45,12 +73,12 @@ func (s *Session) openLocked() error {
 	if err != nil {
 		return err
 	}
-	s.locked = &locked{Set: set, lookOutside: s.LookOutside, outside: s.outside(), taken: map[string]bool{}, results: map[cache.ActionKey]*engine.Result{}}
+	s.locked = &locked{Set: set, lookOutside: s.LookOutside, outside: s.outside(), ignored: func(path string) bool { return ignoredByGit(s.Root, path+"\x00", 1)[0] }, taken: map[string]bool{}, results: map[cache.ActionKey]*engine.Result{}}
 	for k := range set.Entries {
 		e := &set.Entries[k]
-		accepted := e.Kind == lock.Fresh || e.Kind == lock.Frozen
-		if e.Kind == lock.Held || accepted && len(set.Of(e.Place, lock.Fresh, lock.Frozen)) > 1 {
-			s.locked.results[e.Action.Key] = &engine.Result{Key: e.Action.Key, Outputs: outputsOf(e.Action)}
+		seeds := e.Kind == lock.Fresh && e.Action.Observed.IsZero() && len(set.Of(e.Place, lock.Fresh)) == 1
+		if e.Kind == lock.Held || e.Kind == lock.Fresh && !seeds {
+			s.locked.results[e.Action.Key] = &engine.Result{Key: e.Action.Key, Outputs: outputsOf(e.Action), Observed: e.Action.Observed}
 		}
 	}
 	return nil
@@ -152,7 +180,11 @@ func (l *locked) observed(n *graph.Node, i int) (t cache.TreeDigest, there, take
 		return t, false, false
 	}
 	l.take(n.Target.Label.String() + ", which lies outside of the repository (--observe looks at it)")
-	for _, e := range l.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Held) {
+	at := lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}
+	if len(l.Of(at, lock.Absent)) > 0 {
+		return t, false, true
+	}
+	for _, e := range slices.Concat(l.Of(at, lock.Held), l.Of(at, lock.Fresh)) { // what is held was seen after what was accepted
 		name := n.Target.Outputs[0].Name
 		for _, want := range []string{plan.RawName(name), name} {
 			for _, o := range e.Action.Outputs {
@@ -167,6 +199,9 @@ func (l *locked) observed(n *graph.Node, i int) (t cache.TreeDigest, there, take
 
 // tool is the identity of a program as the lock has it.
 func (l *locked) tool(t *engine.Target, name string) (string, bool) {
+	if strings.HasSuffix(name, "/") && !path.IsAbs(name) && !l.ignored(path.Join(t.Label.Pkg, name)+"/") {
+		return "", false // a folder of the repository that is not there was taken away
+	}
 	for _, e := range l.Of(lock.Place{Label: t.Label}, lock.Recipe) {
 		if id, ok := e.Recipe.Tools[name]; ok {
 			l.take("the program " + name + " of " + t.Label.String())
@@ -194,7 +229,7 @@ func (s *Session) engineOf(t *engine.Target) string {
 func (s *Session) seedLocked(d *plan.Decider) {
 	for k := range s.locked.Entries {
 		e := &s.locked.Entries[k]
-		if e.Kind != lock.Fresh && e.Kind != lock.Frozen {
+		if e.Kind != lock.Fresh {
 			continue
 		}
 		n := s.Graph.Node(e.Label)
@@ -242,7 +277,7 @@ func versionOutputs(n *graph.Node, a *lock.Action) (out []engine.VersionOutput) 
 
 // judgeLocked is Judge, from the locks: of what was not accepted only what is held is known.
 func (s *Session) judgeLocked(n *graph.Node, i int, r *engine.Result, rules cache.SectionDigest) (plan.Verdict, error) {
-	for _, e := range s.locked.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Frozen, lock.Held) {
+	for _, e := range s.locked.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Held) {
 		if e.Action.Key != r.Key || e.Action.Rules != rules {
 			continue
 		}
@@ -256,10 +291,15 @@ func (s *Session) judgeLocked(n *graph.Node, i int, r *engine.Result, rules cach
 		}
 		return v, err
 	}
-	if outputs, ok, err := s.splits(n, i, r); !isJudged(n.Target) && ok && err == nil {
-		return plan.Verdict{State: engine.Fresh, Outputs: outputs}, nil
+	v := plan.Verdict{State: engine.Stale}
+	outputs, split, err := s.splits(n, i, r)
+	if split {
+		v.Outputs = outputs
+		if !isJudged(n.Target) {
+			v.State = engine.Fresh
+		}
 	}
-	return plan.Verdict{State: engine.Stale}, nil
+	return v, err
 }
 
 // admitLocked is Admit, from the locks: an input passes unless it is known to be refused.
@@ -279,16 +319,35 @@ func (s *Session) admitLocked(d *plan.Decider, n *graph.Node, input, i int, b *p
 	return plan.Verdict{State: engine.Fresh}, nil
 }
 
-// lockedAcceptances lists what people accepted of an action elsewhere.
-func (s *Session) lockedAcceptances(label engine.Label, partition string) (out []engine.Acceptance, err error) {
-	set, err := s.locks()
+// words lists what people said of an action, newest first: here and, by pipeline.lock, elsewhere.
+func (s *Session) words(workspace, environment string, label engine.Label, partition string) (list []engine.Acceptance, err error) {
+	if s.Ledger != nil {
+		if list, err = s.Ledger.Acceptances(workspace, environment, label, partition); err != nil {
+			return nil, err
+		}
+	}
+	set, err := s.locksOf(label.Pkg)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range set.Of(lock.Place{Label: label, Partition: partition}, lock.Accepted) {
-		out = append(out, *e.Accepted)
+		list = withWord(list, *e.Accepted)
 	}
-	return out, nil
+	return list, nil
+}
+
+// withWord adds what was said elsewhere to a list that is newest first, unless it is there. What was said here stays in its order.
+func withWord(list []engine.Acceptance, a engine.Acceptance) []engine.Acceptance {
+	if slices.ContainsFunc(list, func(b engine.Acceptance) bool {
+		return sameWord(a, b) && a.Revoked == b.Revoked && a.Time.Equal(b.Time)
+	}) {
+		return list
+	}
+	at := slices.IndexFunc(list, func(b engine.Acceptance) bool { return b.Time.Before(a.Time) })
+	if at < 0 {
+		at = len(list)
+	}
+	return slices.Insert(slices.Clone(list), at, a)
 }
 
 // lockedChanges says what differs between what is wanted and what the lock has: which parts of the key and, of the part that all partitions share, which entries.
@@ -302,7 +361,7 @@ func (s *Session) lockedChanges(d *plan.Decider, n *graph.Node, i int) ([]Change
 
 // sinceLocked compares the parts of a wanted key with those that the lock has, which may be all of them.
 func (s *Session) sinceLocked(n *graph.Node, i int, wanted []section, all bool) (out []Change) {
-	entries := s.locked.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh, lock.Frozen)
+	entries := s.locked.Of(lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}, lock.Fresh)
 	if len(entries) == 0 {
 		return nil
 	}

@@ -25,7 +25,8 @@ func (b *build) begin(selected []graph.Selected) error {
 	if err := b.s.seed(b.decider, b.frozen); err != nil {
 		return err
 	}
-	return b.s.seedAdopted(b.decider, b.frozen)
+	b.s.seedClosed(b.decider, b.frozen)
+	return nil
 }
 
 // retire is the record of what is no more: targets, and partitions that have left their sets.

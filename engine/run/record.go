@@ -334,7 +334,6 @@ func (b *build) recorded(rec *record) {
 		b.recordErr = rec.err
 		b.stopping = true
 	}
-	b.wrote = b.wrote || rec.forLedger()
 	outcome, ok := b.outcomes[rec.id]
 	if !ok || !rec.finishes {
 		return

@@ -23,6 +23,7 @@ type relocking struct {
 	here    *plan.Decider // by the store; nil if there is none
 	there   *plan.Decider // by the locks alone
 	locked  *Session
+	frozen  frozen // in this checkout
 	pointed map[lock.Place]ledger.Current
 	entries map[string][]lock.Entry // by package
 }
@@ -44,7 +45,9 @@ func (s *Session) Relock(ctx context.Context, pretend bool) (changed []string, e
 			return nil, err
 		}
 	}
-	r.acceptances()
+	if err := r.acceptances(); err != nil {
+		return nil, err
+	}
 	for _, p := range s.Graph.Workspace.Packages {
 		wrote, err := lock.Write(s.Root, p.Path, r.entries[p.Path], pretend)
 		if err != nil {
@@ -57,27 +60,36 @@ func (s *Session) Relock(ctx context.Context, pretend bool) (changed []string, e
 	return changed, nil
 }
 
-// KeepLocked is Relock after a build, which a build that recorded nothing spares unless somebody else touched the locks.
-func (s *Session) KeepLocked(ctx context.Context, built Summary) error {
+// KeepLocked is Relock after a build, spared where nothing was recorded since the last time, all is in order, and nobody touched the locks.
+func (s *Session) KeepLocked(ctx context.Context, built Summary) (changed []string, err error) {
 	stamp := filepath.Join(s.checkoutDir(s.Environment), "locked")
-	if before, err := os.ReadFile(stamp); err == nil && !built.Recorded && string(before) == s.lockStamp() {
-		return nil
+	now, err := s.lockStamp()
+	if err != nil {
+		return nil, err
 	}
-	if _, err := s.Relock(ctx, false); err != nil {
-		return err
+	if before, err := os.ReadFile(stamp); err == nil && string(before) == now && built.Failures == nil {
+		return nil, nil
 	}
-	return os.WriteFile(stamp, []byte(s.lockStamp()), 0o666)
+	if changed, err = s.Relock(ctx, false); err != nil {
+		return nil, err
+	}
+	if now, err = s.lockStamp(); err != nil {
+		return changed, err
+	}
+	return changed, os.WriteFile(stamp, []byte(now), 0o666)
 }
 
-// lockStamp tells the locks from those of another time.
-func (s *Session) lockStamp() string {
+// lockStamp tells the locks, and what they were made from, from those of another time: builds that recorded nothing have no number.
+func (s *Session) lockStamp() (string, error) {
 	var b strings.Builder
+	last, err := s.Ledger.LastBuild()
+	fmt.Fprintf(&b, "build %d\n", last)
 	for _, p := range s.Graph.Workspace.Packages {
 		if d, _, err := s.stat.Digest(lock.File(s.Root, p.Path)); err == nil {
 			fmt.Fprintf(&b, "%s %s\n", p.Path, d)
 		}
 	}
-	return b.String()
+	return b.String(), err
 }
 
 // allActions selects all actions.
@@ -95,6 +107,12 @@ func allActions(g *graph.Graph) (all []graph.Selected) {
 // look decides all actions twice: by the store, and by the locks.
 func (r *relocking) look(ctx context.Context, all []graph.Selected) (err error) {
 	s := r.s
+	if err := r.closedTwice(); err != nil {
+		return err
+	}
+	if r.frozen, err = s.frozen(nil); err != nil {
+		return err
+	}
 	if s.Ledger != nil {
 		if r.here, _, err = s.Foresee(ctx, all); err != nil {
 			return err
@@ -108,12 +126,32 @@ func (r *relocking) look(ctx context.Context, all []graph.Selected) (err error) 
 		}
 	}
 	config := s.Config
-	config.ReadOnly, config.FromLock, config.ResolveLock = true, true, true
+	config.ReadOnly, config.FromLock, config.ResolveLock, config.Locks = true, true, true, r.before
 	if r.locked, err = Open(config); err != nil {
 		return err
 	}
 	r.there, _, err = r.locked.decideAll(ctx, all, false)
 	return err
+}
+
+// closedTwice refuses a merge of which both sides froze a partition, with other content: only people know which of them was acted upon.
+func (r *relocking) closedTwice() error {
+	for _, n := range r.s.Graph.Nodes {
+		for i := range n.Set.Len() {
+			if !n.Target.Freeze.Reached(n.Set.End(i), r.s.Now) {
+				continue
+			}
+			at := lock.Place{Label: n.Target.Label, Partition: n.Set.Text(i)}
+			if lines := r.before.Of(at, lock.Fresh); len(lines) > 1 && !sameTrees(lines[0].Action, lines[1].Action) {
+				return &lock.Error{File: lock.File(r.s.Root, n.Target.Label.Pkg), Err: fmt.Errorf("both sides of the merge closed %s, with other content: take one of its two lines away", at)}
+			}
+		}
+	}
+	return nil
+}
+
+func sameTrees(a, b *lock.Action) bool {
+	return slices.EqualFunc(a.Outputs, b.Outputs, func(x, y lock.Output) bool { return x.Name == y.Name && x.Tree == y.Tree })
 }
 
 // target writes the lines of all partitions of a target.
@@ -122,7 +160,7 @@ func (r *relocking) target(n *graph.Node) error {
 	recipes := map[string]bool{}
 	for i := range n.Set.Len() {
 		for _, e := range r.action(n, i) {
-			if e.Kind == lock.Fresh || e.Kind == lock.Frozen {
+			if e.Kind == lock.Fresh {
 				if err := r.complete(n, i, &e); err != nil {
 					return err
 				}
@@ -137,7 +175,7 @@ func (r *relocking) target(n *graph.Node) error {
 			recipes[e.Action.Parts["target"]] = true
 		}
 	}
-	if isJob(n) && len(recipes) > 0 {
+	if isJob(n) && len(recipes) > 0 || n.Target.HasRules() {
 		if e := r.recipe(n, recipes); e != nil {
 			r.entries[pkg] = append(r.entries[pkg], *e)
 		}
@@ -154,27 +192,37 @@ func (r *relocking) action(n *graph.Node, i int) (out []lock.Entry) {
 	if e := r.open(n, i, at); e != nil {
 		out = append(out, *e)
 	}
+	if out == nil || r.missing(n, i) {
+		out = append(out, lock.Entry{Place: at, Kind: lock.Absent, Action: &lock.Action{}})
+	}
 	return out
+}
+
+// missing says whether a source has no files, be that what the locks say of one that is not here.
+func (r *relocking) missing(n *graph.Node, i int) bool {
+	d := r.here
+	if d == nil {
+		d = r.there
+	}
+	return !isJob(n) && d.State(n, i) == engine.MissingState
 }
 
 // accepted is the line of what is fresh in this checkout; else of what the locks have of the wanted key; else of what current names, and else whatever the locks have.
 func (r *relocking) accepted(n *graph.Node, i int, at lock.Place) *lock.Entry {
 	c, built := r.pointed[at]
 	mine := func() *lock.Entry {
-		kind := lock.Fresh
-		if r.here.State(n, i) == engine.Frozen {
-			kind = lock.Frozen
-		}
-		a := &lock.Action{Key: c.Key, Rules: c.Shape}
-		for _, o := range c.Outputs {
-			a.Outputs = append(a.Outputs, lock.Output{Name: o.Name, Tree: o.Tree, Columns: o.Columns})
-		}
-		return &lock.Entry{Place: at, Kind: kind, Action: a}
+		return &lock.Entry{Place: at, Kind: lock.Fresh, Action: &lock.Action{Key: c.Key, Rules: c.Shape, Outputs: lockedOutputs(c.Outputs)}}
 	}
-	if built && settled(r.here.State(n, i)) {
+	if built && settled(r.here.State(n, i)) && c.Key == r.here.Key(n, i) { // else no build has made it current yet
+		if e := r.frozen.instead(n, i); e != nil {
+			return e
+		}
 		return mine()
 	}
-	lines := r.before.Of(at, lock.Fresh, lock.Frozen)
+	lines := r.before.Of(at, lock.Fresh)
+	if r.here != nil && (r.here.State(n, i) == engine.Held || r.here.State(n, i) == engine.Refused) { // it was accepted once, and is not any more
+		lines = slices.DeleteFunc(lines, func(e *lock.Entry) bool { return e.Action.Key == r.here.Key(n, i) })
+	}
 	if state := r.there.State(n, i); settled(state) {
 		for _, e := range lines {
 			if e.Action.Key == r.there.Key(n, i) && (state == engine.Frozen || e.Action.Rules == r.there.Rules(n, i)) {
@@ -221,9 +269,7 @@ func openEntry(d *plan.Decider, n *graph.Node, i int, at lock.Place) *lock.Entry
 		a.Input = p.Input.Name
 		return &lock.Entry{Place: at, Kind: lock.Refused, Action: a}
 	}
-	for _, o := range plan.Visible(p.Result, p.Outputs) {
-		a.Outputs = append(a.Outputs, lock.Output{Name: o.Name, Tree: o.Tree, Columns: o.Columns})
-	}
+	a.Outputs = lockedOutputs(plan.Visible(p.Result, p.Outputs))
 	return &lock.Entry{Place: at, Kind: lock.Held, Action: a}
 }
 
@@ -232,9 +278,9 @@ func (r *relocking) complete(n *graph.Node, i int, e *lock.Entry) error {
 	if e.Action.Parts != nil {
 		return nil
 	}
-	for _, old := range r.before.Of(e.Place, lock.Fresh, lock.Frozen) {
-		if old.Action.Key == e.Action.Key && slices.EqualFunc(old.Action.Outputs, e.Action.Outputs, func(x, y lock.Output) bool { return x.Name == y.Name && x.Tree == y.Tree }) {
-			e.Action.Parts, e.Action.Facts = old.Action.Parts, old.Action.Facts
+	for _, old := range r.before.Of(e.Place, lock.Fresh) {
+		if old.Action.Key == e.Action.Key && old.Action.Rules == e.Action.Rules && sameTrees(old.Action, e.Action) {
+			e.Action.Parts, e.Action.Facts, e.Action.Observed = old.Action.Parts, old.Action.Facts, old.Action.Observed
 			return nil
 		}
 	}
@@ -246,6 +292,9 @@ func (r *relocking) complete(n *graph.Node, i int, e *lock.Entry) error {
 		return err
 	}
 	e.Action.Parts = map[string]string{}
+	if n.Target.ValidFor > 0 {
+		e.Action.Observed = result.Observed.UTC()
+	}
 	for _, p := range result.Parts {
 		e.Action.Parts[p.Name] = lock.Short(p.Digest[:])
 	}
@@ -303,6 +352,9 @@ func (r *relocking) recipeNow(n *graph.Node) *lock.Entry {
 	if d == nil {
 		d = r.there
 	}
+	if !isJob(n) { // rules that the SQL engine computes
+		return &lock.Entry{Place: lock.Place{Label: n.Target.Label}, Kind: lock.Recipe, Recipe: &lock.TargetRecipe{Engine: r.s.engineOf(n.Target)}}
+	}
 	recipe, err := d.Recipe(n)
 	if err != nil {
 		return nil
@@ -311,7 +363,7 @@ func (r *relocking) recipeNow(n *graph.Node) *lock.Entry {
 	recipe.Describe(&s)
 	digest := s.Digest()
 	entries, _ := engine.DecodeSection(s.Bytes()) // what Add wrote can be read
-	x := &lock.TargetRecipe{Digest: lock.Short(digest[:]), Entries: map[string]string{}, Engine: recipe.Engine}
+	x := &lock.TargetRecipe{Digest: lock.Short(digest[:]), Entries: map[string]string{}, Engine: r.s.engineOf(n.Target)}
 	for _, e := range shortened(entries) {
 		x.Entries[e.Name] = e.Value
 	}
@@ -324,18 +376,20 @@ func (r *relocking) recipeNow(n *graph.Node) *lock.Entry {
 	return &lock.Entry{Place: lock.Place{Label: n.Target.Label}, Kind: lock.Recipe, Recipe: x}
 }
 
-// acceptances writes a line for each word that stands: said here, or elsewhere and not taken back here.
-func (r *relocking) acceptances() {
+// acceptances writes a line for each word that stands, and for each newest one that takes back what was said before: to be silent would bring that back with a merge.
+func (r *relocking) acceptances() (err error) {
 	var said []engine.Acceptance
 	if r.s.Ledger != nil {
-		said, _ = r.s.Ledger.AllAcceptances(r.s.Graph.Workspace.Name, r.s.Environment)
-	}
-	for _, e := range r.before.Entries {
-		if e.Accepted != nil && !slices.ContainsFunc(said, func(a engine.Acceptance) bool { return sameWord(a, *e.Accepted) }) {
-			said = append(said, *e.Accepted)
+		if said, err = r.s.Ledger.AllAcceptances(r.s.Graph.Workspace.Name, r.s.Environment); err != nil {
+			return err
 		}
 	}
-	for _, a := range standing(said) {
+	for _, e := range r.before.Entries {
+		if e.Accepted != nil {
+			said = withWord(said, *e.Accepted)
+		}
+	}
+	for _, a := range lastWords(said) {
 		n := r.s.Graph.Node(a.Label)
 		if n == nil {
 			continue
@@ -349,6 +403,22 @@ func (r *relocking) acceptances() {
 		}
 		r.entries[a.Label.Pkg] = append(r.entries[a.Label.Pkg], lock.Entry{Place: lock.Place{Label: a.Label, Partition: a.Partition}, Kind: lock.Accepted, Accepted: &a})
 	}
+	return nil
+}
+
+// lastWords are the acceptances that stand, and the revocations that nothing newer is said after.
+func lastWords(list []engine.Acceptance) (out []engine.Acceptance) {
+	out = standing(list)
+	seen := map[string]bool{}
+	for _, a := range list {
+		if about := aboutOf(a); !seen[about] {
+			seen[about] = true
+			if a.Revoked {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
 }
 
 // sameWord says whether two acceptances are about the same, be one of them in a lock.

@@ -36,9 +36,10 @@ type Config struct {
 	Sandbox     sandbox.Mode
 
 	// Of pipeline.lock:
-	FromLock    bool // decide by pipeline.lock and the working tree alone: there is no store
-	LookOutside bool // with FromLock: look at sources outside of the repository, too
-	ResolveLock bool // take both sides of a merge conflict in pipeline.lock
+	FromLock    bool      // decide by pipeline.lock and the working tree alone: there is no store
+	LookOutside bool      // with FromLock: look at sources outside of the repository, too
+	Locks       *lock.Set // if they were read already
+	ResolveLock bool      // take both sides of a merge conflict in pipeline.lock
 }
 
 // Session is one checkout with its store and ledger, for the length of one command.
@@ -67,10 +68,11 @@ type Session struct {
 
 	unwritten unwritten
 
-	lockOnce sync.Once
-	lockSet  *lock.Set
-	lockErr  error
-	locked   *locked // decides, where there is no store
+	lockOnce  sync.Once
+	lockSet   *lock.Set
+	lockByPkg map[string]*lock.Set
+	lockErr   error
+	locked    *locked // decides, where there is no store
 }
 
 // pointers are the versions that current points to, by partition; nil if there are none.
@@ -331,4 +333,21 @@ func (s *Session) HeldVersion(d *plan.Decider, n *graph.Node, i int) engine.Vers
 		return engine.VersionID{}
 	}
 	return s.versionOf(n, i, d.Key(n, i), p.Outputs).ID
+}
+
+// Built says whether anything was ever built in a checkout: whether current names anything there.
+func Built(c Config) (bool, error) {
+	environment, err := EnvironmentOf(c.Root)
+	if err != nil {
+		return false, err
+	}
+	l, err := ledger.OpenReadOnly(StoreDir(c.Root, c.Graph.Workspace.StorePath))
+	if errors.Is(err, ledger.ErrNone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer l.Close()
+	return l.HasPointers(c.Graph.Workspace.Name, environment)
 }

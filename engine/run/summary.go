@@ -14,7 +14,7 @@ import (
 
 // summary is what the build came to.
 func (b *build) summary(wall time.Duration, interrupted bool) Summary {
-	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Spent: b.spent, Recorded: b.wrote, Warnings: engine.SortProblems(append(b.warnings, b.vanished()...)), NotIsolated: b.s.NotIsolated()}
+	s := Summary{Counts: b.counts, Wall: wall, Interrupted: interrupted, Spent: b.spent, Warnings: engine.SortProblems(append(b.warnings, b.vanished()...)), NotIsolated: b.s.NotIsolated()}
 	waitFor, minded := b.blockedBy()
 	slices.Sort(b.failures)
 	for _, id := range slices.Compact(b.failures) {
