@@ -77,7 +77,8 @@ type Version struct {
 	Outputs    []VersionOutput // in the order of their names
 	Provenance Provenance
 	Created    time.Time
-	Build      int64 `json:",omitempty"` // that recorded it first; 0 if that is not known
+	Build      int64     `json:",omitempty"` // that recorded it first; 0 if that is not known
+	Replaced   VersionID `json:",omitzero"`  // what current named then; zero: nothing, or that is not known
 }
 
 // VersionOutput is one output of a version: what the job wrote, what consumers see, and what was rejected (zero if nothing was).

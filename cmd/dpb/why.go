@@ -20,7 +20,7 @@ func (a *app) whyCmd() *cobra.Command {
 		Long: `Say why a partition is in its state: which part of its key changed, with the old and the new value, and why the inputs changed, back to the
 root cause. Of a fresh partition it says why it was last built. Without a partition it takes the first that is not fresh, else the newest.
 
-With --history it says why each version of the partition was made, newest first: what changed against the version before, with the build that made it and
+With --history it says why each version of the partition was made, newest first: what changed against the version that was current before, with the build that made it and
 its commit; * marks the one that is current.` +
 			exits(exitOK, exitUsage, exitLocal),
 		Example:           "  dpb why //reports:royalties@month=2017-06\n  dpb why :plays --json\n  dpb why //reports:royalties@month=2017-06 --history",

@@ -205,7 +205,7 @@ func (e *explainer) drift(c *Cause, n *graph.Node, i int) (err error) {
 			return err
 		}
 		c.Text += "; it would be built anew: " + driftReason(c.Changes)
-		return e.inputs(c, n)
+		return e.inputs(c, n, nil)
 	default:
 		c.Text += "; what it would be now is not known, as an input is " + drift.String()
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/dpb-build/dpb/engine/plan"
 )
 
-// Origin is why one version of an action was made: what changed against the version before it.
+// Origin is why one version of an action was made: what changed against the version that was current before it.
 type Origin struct {
 	Version    string            `json:"version"`
 	Created    time.Time         `json:"created"`
@@ -34,8 +34,8 @@ func (s *Session) Origins(d *plan.Decider, n *graph.Node, i int) ([]Origin, erro
 		e := &explainer{s, d, map[graph.ActionID]bool{n.Base + graph.ActionID(i): true}}
 		c := e.cause(n, i)
 		c.Text = "its first version"
-		if k+1 < len(versions) {
-			if err := e.origin(c, n, versions[k+1], v); err != nil {
+		if old := predecessor(versions, k); old != nil {
+			if err := e.origin(c, n, *old, v); err != nil {
 				return nil, fmt.Errorf("version %s: %w", v.ID.Short(), err)
 			}
 		}
@@ -43,6 +43,19 @@ func (s *Session) Origins(d *plan.Decider, n *graph.Node, i int) ([]Origin, erro
 		out[k] = Origin{v.ID.String(), v.Created, v.Build, v.ID == current, v.Provenance, c}
 	}
 	return out, nil
+}
+
+// predecessor is the version that current named when that at k was made; of one that does not say so, the one that was made before it. nil: there was none.
+func predecessor(versions []engine.Version, k int) *engine.Version {
+	for j := range versions {
+		if id := versions[j].ID; id == versions[k].Replaced && !id.IsZero() {
+			return &versions[j]
+		}
+	}
+	if k+1 == len(versions) {
+		return nil
+	}
+	return &versions[k+1]
 }
 
 // origin says how a version came to follow another one. Two of one key differ in what the job gave, or in which rows were rejected.

@@ -276,6 +276,9 @@ func (b *build) made(n *graph.Node, r jobResult) *record {
 // setVersion has a record hold a version that may be new, which is at hand until it is written.
 func (s *Session) setVersion(rec *record, v *engine.Version) {
 	v.Created = s.Time()
+	if current := s.Current(s.Graph.Action(rec.id)); current != v.ID {
+		v.Replaced = current
+	}
 	s.pin(v.Outputs)
 	rec.version, rec.unwritten = v, append(rec.unwritten, versionKey(v.ID))
 	s.unwritten.add(versionKey(v.ID), *v)

@@ -171,7 +171,7 @@ func (e *explainer) state(n *graph.Node, i int) (*Cause, error) {
 		return c, e.upstream(c, n, i)
 	case engine.Held, engine.Refused:
 		c.Text = e.s.contractText(e.d, n, i)
-		return c, e.inputs(c, n)
+		return c, e.inputs(c, n, nil)
 	}
 	return c, e.stale(c, n, i, state)
 }
@@ -233,7 +233,7 @@ func (e *explainer) stale(c *Cause, n *graph.Node, i int, state engine.State) (e
 	if state == engine.Failed {
 		c.Text += "; the last run failed: " + e.lastFailure(n, i)
 	}
-	return e.inputs(c, n)
+	return e.inputs(c, n, nil)
 }
 
 // lastBuilt compares the version that current names with the one before it.
@@ -247,17 +247,16 @@ func (e *explainer) lastBuilt(c *Cause, n *graph.Node, i int) error {
 		return err
 	}
 	at := slices.IndexFunc(versions, func(v engine.Version) bool { return v.Key == e.d.Key(n, i) })
-	switch {
-	case at < 0:
+	if at < 0 {
 		c.Text = "its result is known from elsewhere; build makes it the current one"
 		return nil
-	case at+1 == len(versions):
+	}
+	old := predecessor(versions, at)
+	if old == nil {
 		c.Text = "its first version"
 		return nil
-	case n.Target.Kind == engine.Source:
-		return e.files(c, versions[at+1], versions[at])
 	}
-	return e.between(c, n, versions[at+1], versions[at])
+	return e.origin(c, n, *old, versions[at])
 }
 
 // between compares the keys of two versions.
@@ -270,7 +269,7 @@ func (e *explainer) between(c *Cause, n *graph.Node, old, new engine.Version) er
 		return err
 	}
 	c.Text = Reason(c.Changes)
-	return e.inputs(c, n)
+	return e.inputs(c, n, &new)
 }
 
 // changes compares a recorded key with the sections of another. Only sections that differ are read from the ledger.
@@ -369,8 +368,8 @@ func (e *explainer) upstream(c *Cause, n *graph.Node, i int) error {
 // maxInputs bounds how many changed partitions of one input are followed up.
 const maxInputs = 3
 
-// inputs follows changed inputs to the versions that brought the change.
-func (e *explainer) inputs(c *Cause, n *graph.Node) error {
+// inputs follows changed inputs to the versions that brought the change: those that were there when reader was made, or nil for now.
+func (e *explainer) inputs(c *Cause, n *graph.Node, reader *engine.Version) error {
 	if e.s.Ledger == nil {
 		return nil // nobody here knows how they came about
 	}
@@ -390,7 +389,7 @@ func (e *explainer) inputs(c *Cause, n *graph.Node) error {
 			continue
 		}
 		followed[name]++
-		from, err := e.change(n.Edges[k], partition, ch)
+		from, err := e.change(n.Edges[k], partition, ch, reader)
 		if err != nil {
 			return err
 		}
@@ -401,8 +400,8 @@ func (e *explainer) inputs(c *Cause, n *graph.Node) error {
 	return nil
 }
 
-// change explains how a producer came from one tree to another.
-func (e *explainer) change(edge *graph.Edge, partition string, ch Change) (*Cause, error) {
+// change explains how a producer came from one tree to another by the time that reader was made, or by now.
+func (e *explainer) change(edge *graph.Edge, partition string, ch Change, reader *engine.Version) (*Cause, error) {
 	n := edge.From
 	i, ok := n.Set.IndexText(partition)
 	if !ok || e.seen[n.Base+graph.ActionID(i)] {
@@ -414,7 +413,10 @@ func (e *explainer) change(edge *graph.Edge, partition string, ch Change) (*Caus
 	if err != nil {
 		return nil, err
 	}
-	before, after := withTree(versions, edge.Output.Name, ch.Old), withTree(versions, edge.Output.Name, ch.New)
+	before, after := turned(beforeThat(versions, reader), edge.Output.Name, ch.Old, ch.New)
+	if after == nil { // its job ran for another build, which was the first to record what this one read too
+		before, after = turned(versions, edge.Output.Name, ch.Old, ch.New)
+	}
 	switch {
 	case ch.Old == "":
 		c.Text = "new among the inputs"
@@ -436,15 +438,51 @@ func (e *explainer) change(edge *graph.Edge, partition string, ch Change) (*Caus
 	return c, nil
 }
 
-func withTree(versions []engine.Version, output, tree string) *engine.Version {
-	for k, v := range versions {
-		for _, o := range v.Outputs {
-			if o.Name == output && o.Visible.String() == tree {
-				return &versions[k]
-			}
+// beforeThat leaves out versions that came after their reader; none if that is nil.
+func beforeThat(versions []engine.Version, reader *engine.Version) []engine.Version {
+	if reader == nil {
+		return versions
+	}
+	return slices.DeleteFunc(slices.Clone(versions), func(v engine.Version) bool {
+		if v.Build > 0 && reader.Build > 0 {
+			return v.Build > reader.Build
+		}
+		return v.Created.After(reader.Created)
+	})
+}
+
+// turned finds where an output last came from one tree to another: the version that brought the new one, which later versions may have kept, and the one
+// before it with the old one. versions are the newest first; nil is what they don't have.
+func turned(versions []engine.Version, output, old, new string) (before, after *engine.Version) {
+	has := func(tree string) func(engine.Version) bool {
+		return func(v engine.Version) bool { return treeOf(v, output) == tree }
+	}
+	at := func(from int, tree string) (int, *engine.Version) {
+		k := slices.IndexFunc(versions[from:], has(tree))
+		if k < 0 {
+			return from, nil
+		}
+		return from + k, &versions[from+k]
+	}
+	k, after := at(0, new)
+	for after != nil && k+1 < len(versions) && has(new)(versions[k+1]) {
+		k++
+		after = &versions[k]
+	}
+	if _, before = at(k, old); before == nil { // it went back to what there had been before
+		_, before = at(0, old)
+	}
+	return before, after
+}
+
+// treeOf is what consumers see of an output of a version, in hexadecimal; "" if the version has no such output.
+func treeOf(v engine.Version, output string) string {
+	for _, o := range v.Outputs {
+		if o.Name == output {
+			return o.Visible.String()
 		}
 	}
-	return nil
+	return ""
 }
 
 // files compares what was observed of a source, file by file.
