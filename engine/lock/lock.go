@@ -184,7 +184,7 @@ func (s *Set) Parse(pkg string, body []byte) error {
 			continue
 		case strings.HasPrefix(text, "#"):
 			if strings.HasPrefix(text, headerPrefix) && !strings.HasPrefix(text, headerPrefix+"1:") {
-				return fmt.Errorf("line %d: it was written by another version of dpb, which this one can't read", number)
+				return fmt.Errorf("line %d: it was written by a newer dpb, which this one can't read: install that", number)
 			}
 			continue
 		}

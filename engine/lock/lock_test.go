@@ -95,7 +95,7 @@ func TestDamaged(t *testing.T) {
 		"x@day=1 fresh {\"unknown\":1}": "line 2: what it says of //p:x@day=1 can't be read",
 		"x fresh {\"key\":\"00\"}":      "line 2: what it says of //p:x can't be read",
 		"x fresh {} {}":                 "line 2: what it says of //p:x can't be read",
-		"# dpb lock 2: newer":           "line 2: it was written by another version of dpb",
+		"# dpb lock 2: newer":           "line 2: it was written by a newer dpb",
 	} {
 		var s Set
 		if err := s.Parse("p", []byte(header+"\n"+text+"\n")); err == nil || !strings.HasPrefix(err.Error(), want) {

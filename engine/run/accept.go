@@ -69,12 +69,9 @@ func (s *Session) accept(ctx context.Context, a engine.Acceptance) (engine.Accep
 	return a, s.Ledger.Write(ctx, func(tx *ledger.Tx) error { return tx.PutAcceptance(s.Graph.Workspace.Name, s.Environment, a) })
 }
 
-// Accepted lists what is accepted in this checkout, newest first.
+// Accepted lists what is accepted in this checkout, newest first: said here or, by pipeline.lock, elsewhere.
 func (s *Session) Accepted() ([]engine.Acceptance, error) {
-	if s.Ledger == nil {
-		return nil, nil
-	}
-	list, err := s.Ledger.AllAcceptances(s.Graph.Workspace.Name, s.Environment)
+	list, err := s.allWords()
 	return standing(list), err
 }
 

@@ -151,13 +151,13 @@ func (b *build) asLocked(n *graph.Node, i int, outputs []engine.VersionOutput) e
 	case e == nil:
 		return nil
 	}
+	advice := "its job does not give the same each time, which dpb verify shows; or somebody has to lock what it gives now"
+	if !mayDiffer {
+		advice = "it is frozen, and the store has not the bytes of what was frozen: use the store that does, or thaw it (dpb build --thaw)"
+	}
 	for k, want := range versionOutputs(n, e.Action) {
 		if got := outputs[slices.IndexFunc(outputs, func(o engine.VersionOutput) bool { return o.Name == want.Name })]; got.Visible != want.Visible {
-			text := fmt.Sprintf("output %s is not what %s holds: %s, and not %s", n.Target.Outputs[k].Name, engine.LockFile, got.Visible.Short(), want.Visible.Short())
-			if !mayDiffer {
-				text += "; it is frozen, and the store has not the bytes of what was frozen: use the store that does, or thaw it (dpb build --thaw)"
-			}
-			return errors.New(text)
+			return fmt.Errorf("output %s came out as %s, and %s holds %s: %s", n.Target.Outputs[k].Name, got.Visible.Short(), engine.LockFile, want.Visible.Short(), advice)
 		}
 	}
 	return nil

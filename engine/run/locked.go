@@ -336,6 +336,25 @@ func (s *Session) words(workspace, environment string, label engine.Label, parti
 	return list, nil
 }
 
+// allWords is words of all actions.
+func (s *Session) allWords() (list []engine.Acceptance, err error) {
+	if s.Ledger != nil {
+		if list, err = s.Ledger.AllAcceptances(s.Graph.Workspace.Name, s.Environment); err != nil {
+			return nil, err
+		}
+	}
+	set, err := s.locks()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range set.Entries {
+		if e.Accepted != nil {
+			list = withWord(list, *e.Accepted)
+		}
+	}
+	return list, nil
+}
+
 // withWord adds what was said elsewhere to a list that is newest first, unless it is there. What was said here stays in its order.
 func withWord(list []engine.Acceptance, a engine.Acceptance) []engine.Acceptance {
 	if slices.ContainsFunc(list, func(b engine.Acceptance) bool {

@@ -377,17 +377,10 @@ func (r *relocking) recipeNow(n *graph.Node) *lock.Entry {
 }
 
 // acceptances writes a line for each word that stands, and for each newest one that takes back what was said before: to be silent would bring that back with a merge.
-func (r *relocking) acceptances() (err error) {
-	var said []engine.Acceptance
-	if r.s.Ledger != nil {
-		if said, err = r.s.Ledger.AllAcceptances(r.s.Graph.Workspace.Name, r.s.Environment); err != nil {
-			return err
-		}
-	}
-	for _, e := range r.before.Entries {
-		if e.Accepted != nil {
-			said = withWord(said, *e.Accepted)
-		}
+func (r *relocking) acceptances() error {
+	said, err := r.s.allWords()
+	if err != nil {
+		return err
 	}
 	for _, a := range lastWords(said) {
 		n := r.s.Graph.Node(a.Label)

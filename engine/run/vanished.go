@@ -34,7 +34,7 @@ func (b *build) vanished() (out []engine.Problem) {
 		slices.Sort(readers)
 		out = append(out, engine.Problem{Severity: engine.Warning, Range: n.Target.Range,
 			Summary: fmt.Sprintf("the files of %s are gone; what reads it with missing = \"skip\" goes on without: %s", named(gone), named(slices.Compact(readers))),
-			Hint:    "put the files back; or, if this is as it should be, narrow the source with start or end"})
+			Hint:    "put the files back; or, if this is as it should be, ask for the targets that do without, and not for the source"})
 	}
 	return append(out, b.unlisted()...)
 }
