@@ -3,7 +3,9 @@
 # make test   all tests; also without cgo, as the core must work without the SQL engine
 # make soak   KILLS (default 1000) builds of random pipelines killed, from SEED on (default 1); then 8 processes build on one store ROUNDS times (default 200) each, under the race detector
 #             1,000 random pipelines are built step by step, 60 days of arrivals are played 200 times, and a job writes 100,000 files
-# make bench  measurements, beside ninja where it is installed and beside DuckDB
+# make bench  measures dpb beside ninja, make, b3sum, cp and others, and writes the figures into engine/README.md: some 20 minutes on a quiet machine with 24 GB of memory.
+#             CASES=noop,hash measures these alone, SIZES=small takes seconds and writes nothing; see cmd/dpb/internal/bench
+# make bench-peers  the same, also beside DVC, Snakemake, dbt and SQLMesh, which it installs into PEERS
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
 # make lint   gofmt, vet (also of the benchmarks), staticcheck
 
@@ -13,10 +15,14 @@ KILLS      ?= 1000
 SEED       ?= 1
 ROUNDS     ?= 200
 BENCH_DIR  ?= $(firstword $(wildcard /dev/shm) /tmp)
+DISK_DIR   ?= /tmp
+PEERS      ?= /tmp/dpb-bench-peers
+SIZES      ?= full
+PUBLISH    ?= engine
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: all demo story test soak bench fuzz lint install clean
+.PHONY: all demo story test soak bench bench-peers fuzz lint install clean
 
 all: bin/dpb
 
@@ -46,12 +52,13 @@ soak:
 	$(GO) test ./cmd/dpb -run 'TestArrivals$$' -count 1 -arrivals 200 -timeout 4h
 	$(GO) test ./cmd/dpb -run 'TestManyFiles$$' -count 1 -files 100000 -timeout 4h
 
-bench: bin/dpb
-	DPB=$(abspath bin/dpb) BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideNinja -benchtime 1x -timeout 2h ./cmd/dpb
-	BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench BesideSummarize -benchtime 1x -timeout 1h ./engine/fingerprint
-	BENCH_DIR=$(BENCH_DIR) $(GO) test -tags peer -run '^$$' -bench Diff -benchtime 1x -timeout 1h ./engine/sql/duckdb
-	$(GO) test -run '^$$' -bench Start -benchtime 500x ./engine/sandbox
-	$(GO) test -run '^$$' -bench . -benchtime 3x ./hcl ./engine/sql/... ./engine/graph
+bench: CASES ?= own
+bench-peers: CASES ?= all
+bench bench-peers: bin/dpb
+	$(GO) build -trimpath -o bin/seed ./cmd/dpb/internal/bench/seed
+	$(GO) test -c -o bin/bench ./cmd/dpb/internal/bench
+	cmd/dpb/internal/bench/peers.sh $(PEERS) $(if $(filter bench-peers,$@),pypi)
+	bin/bench -cases $(CASES) -sizes $(SIZES) -dpb bin/dpb -seed $(abspath bin/seed) -memory $(BENCH_DIR) -disk $(DISK_DIR) -peers $(PEERS) -publish "$(PUBLISH)"
 
 fuzz:
 	@for f in $$(grep -rlE '^func Fuzz' --include=*_test.go .); do \

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"engine", "engine/graph"},
 	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/lock", "engine/openlineage", "engine/ledger", "engine/fingerprint", "engine/watch"},
 	{"hcl", "hcl/diag", "engine/run"},
-	{"cmd/dpb", "cmd/dpb/internal/ui"},
+	{"cmd/dpb", "cmd/dpb/internal/ui", "cmd/dpb/internal/bench", "cmd/dpb/internal/bench/seed"},
 }
 
 // siblings are the arrows inside a layer, from a package to what lies below it.
@@ -44,7 +44,7 @@ var only = map[string][]string{
 	"github.com/fatih/color":           {"hcl/diag", "cmd/dpb", "cmd/dpb/internal/ui"},
 	"github.com/agext/levenshtein":     {"engine"},
 	"github.com/fsnotify/fsnotify":     {"engine/watch"},
-	"github.com/mattn/go-isatty":       {"cmd/dpb", "cmd/dpb/internal/ui"},
+	"github.com/mattn/go-isatty":       {"cmd/dpb", "cmd/dpb/internal/ui", "cmd/dpb/internal/bench", "cmd/dpb/internal/bench/seed"},
 	"net/http":                         {"engine/notify", "engine/openlineage"},
 	"github.com/google/uuid":           {"engine/openlineage", "engine/run"},
 	"math/rand":                        {},
