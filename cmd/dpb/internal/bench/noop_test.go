@@ -54,6 +54,9 @@ func (b *bench) noop(actions int, scale *growth) {
 	}
 	b.rows = append(b.rows, row{What: "memory of that build", Unit: "MiB", DPB: s[0].memory(), Peer: "ninja", Beside: ninja.memory(), Note: absent(ninja), Aim: aim{AtMost: 2.5}})
 	b.changed(c, mine, beside)
+	c.writeDPB(mine, "cp", "-f")
+	all := inTurn(of(b, 5, 3), true, func() usage { return timed(mine, b.dpb, "plan", "//...") })[0]
+	b.rows = append(b.rows, row{What: fmt.Sprintf("plan after the arguments of all these %s changed", thousands(actions)), Unit: "s", DPB: all.wall()})
 }
 
 // changed measures builds after one file of the last target has changed, so that one job runs: less what that job takes by itself.
