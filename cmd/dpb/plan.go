@@ -124,8 +124,14 @@ func wouldDo(ctx context.Context, s *run.Session, o *run.Outlook, n *graph.Node,
 		return would{}, 0, err
 	}
 	state, code := o.Decider.State(n, i), exitOK
+	lost, certain := o.Lost(n, i)
 	switch {
-	case o.Fate(n, i) != run.Halted && (state == engine.Fresh || state == engine.Held):
+	case lost:
+		st.Reason = run.Lost
+		if certain {
+			code = exitFailed
+		}
+	case state == engine.Fresh, o.Fate(n, i) != run.Halted && state == engine.Held:
 		st.State, st.Reason = "evicted", "its bytes are gone, and are needed"
 	case o.Decider.Problem(n.Base+graph.ActionID(i)) != nil:
 		code = exitFailed

@@ -58,7 +58,7 @@ type partitionStatus struct {
 	Owner     string `json:"owner,omitempty"`
 	Version   string `json:"version,omitempty"` // that current names
 	Drift     string `json:"drift,omitempty"`   // of what is frozen: the state that it would have if it were not
-	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them
+	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them, unless it is frozen
 
 	Due     time.Time `json:"due,omitzero"`       // when it is promised
 	Overdue bool      `json:"overdue,omitempty"`  // it should be there, and never was
@@ -151,7 +151,7 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 	if v := s.Current(n, i); !v.IsZero() {
 		st.Version = v.String()
 	}
-	st.Evicted = !s.FromLock && d.State(n, i) == engine.Fresh && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
+	st.Evicted = evicted(ctx, s, d, n, i)
 	if drift := d.Drift(n, i); drift != 0 {
 		st.Drift = drift.String()
 	}
@@ -160,6 +160,10 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 	}
 	from, j := s.Graph.Action(d.Cause(n, i))
 	switch d.State(n, i) {
+	case engine.Frozen:
+		if st.Evicted {
+			st.Reason = strings.TrimSuffix(run.Lost+"; "+st.Reason, "; ")
+		}
 	case engine.Held, engine.Refused:
 		st.Reason = st.ruled(s, d, n, i, contract.Texts)
 	case engine.Blocked, engine.Undecided, engine.MissingState:
@@ -175,6 +179,12 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 	}
 	st.Reason = ui.Line(st.Reason)
 	return st, st.promise(s, d, n, i)
+}
+
+// evicted says of what counts that the store no longer has its bytes.
+func evicted(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Node, i int) bool {
+	state := d.State(n, i)
+	return !s.FromLock && (state == engine.Fresh || state == engine.Frozen) && n.Target.Kind != engine.Source && !s.Present(ctx, d, n, i)
 }
 
 // promise notes where a partition stands with its promise on time.
@@ -249,7 +259,7 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 	listed, left := 0, 0
 	for _, i := range sel.Partitions {
 		state := d.State(n, i)
-		switch settled := state == engine.Fresh || state == engine.Frozen && !drifted(d, n, i); {
+		switch settled := state == engine.Fresh || state == engine.Frozen && !drifted(d, n, i) && !evicted(ctx, s, d, n, i); {
 		case settled && !all && !single:
 			continue
 		case listed == maxListed && !all:

@@ -363,6 +363,9 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 		b.known[id] = d.known
 		b.enqueue(n, i)
 	case settled(d.state) && b.opts.Locked && b.refusesByLock(n, i):
+	case d.state == engine.Frozen && b.lostShown(n, i):
+		b.transition(n, i, failed)
+		b.fail(n, i, Outcome{Failure: Lost})
 	case d.state == engine.Frozen:
 		b.keepShown(n, i)
 		b.upToDateNow(n, i, b.adopted(n, i))
@@ -637,7 +640,7 @@ func (b *build) ended(ctx context.Context, r jobResult) {
 	case b.looksAgain(r.id, r.err):
 		b.transition(n, i, waiting)
 		return
-	case errors.Is(r.err, cache.ErrMissing) && b.owe(n, i, r):
+	case errors.Is(r.err, cache.ErrMissing) && b.owe(n, i, &r):
 		b.transition(n, i, waiting)
 		b.again = true
 		return
@@ -686,38 +689,6 @@ func (b *build) wake(n *graph.Node, i int) {
 	for _, proceed := range waiters {
 		proceed()
 	}
-}
-
-// maxTries bounds how often a job may find bytes gone that were there before: somebody else deletes them meanwhile.
-const maxTries = 5
-
-// owe finds out which jobs have to run again for this one, whose inputs lack bytes. It is false if none can help.
-func (b *build) owe(n *graph.Node, i int, r jobResult) bool {
-	id := n.Base + graph.ActionID(i)
-	b.tried[id]++
-	return b.tried[id] <= maxTries && b.oweInputs(n, i)
-}
-
-// oweInputs adds the producers of an action whose bytes are gone, and what those need. Bytes of sources are in the checkout or nowhere.
-func (b *build) oweInputs(n *graph.Node, i int) bool {
-	for _, e := range n.Edges {
-		if e == nil {
-			continue
-		}
-		for j := range e.Inputs(i).All() {
-			id := e.From.Base + graph.ActionID(j)
-			state := b.decider.State(e.From, j)
-			if !isJob(e.From) && !splits(e.From.Target) || b.owed[id] || state != engine.Fresh && state != engine.Held ||
-				b.s.Store.Present(context.Background(), made(b.decider, e, j).Tree) {
-				continue
-			}
-			b.owed[id] = true
-			if !b.oweInputs(e.From, j) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // splits says whether consumers may see something else than what was made.

@@ -247,6 +247,9 @@ func (o *Outlook) halts() ([]Halt, error) {
 		if x.Reason, err = o.s.Brief(o.Decider, n, i); err != nil {
 			return nil, err
 		}
+		if lost, _ := o.Lost(n, i); lost {
+			x.Reason = Lost
+		}
 		out = append(out, x)
 	}
 	return out, nil

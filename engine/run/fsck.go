@@ -269,6 +269,8 @@ func (c *checker) goneOf(v engine.Version, current bool) error {
 	}
 	g := Gone{Version: v.Label.At(v.Partition) + "#" + v.ID.Short(), Current: current}
 	switch {
+	case job && current && c.frozen(v):
+		g.How = "it is frozen, and no build makes it again: restore the store from a copy, or thaw it (dpb build --thaw)"
 	case job && current:
 		g.Again, g.How = true, "a build makes it again when somebody needs it"
 	case job:
@@ -280,6 +282,16 @@ func (c *checker) goneOf(v engine.Version, current bool) error {
 	}
 	c.report.Gone = append(c.report.Gone, g)
 	return nil
+}
+
+// frozen says of a version that current names whether it is frozen by now.
+func (c *checker) frozen(v engine.Version) bool {
+	n := c.s.Graph.Node(v.Label)
+	if n == nil || v.Workspace != c.s.Graph.Workspace.Name {
+		return false
+	}
+	i, ok := n.Set.IndexText(v.Partition)
+	return ok && n.Target.Freeze.Reached(n.Set.End(i), c.s.Now)
 }
 
 // observes says whether a source's files are still what they were in a version.

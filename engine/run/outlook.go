@@ -36,6 +36,7 @@ type Outlook struct {
 	looked   map[*graph.Edge][]Fate   // what evicted producers were looked for, by partition
 	// stoppedBy names what can't be looked at, by the actions that need it.
 	stoppedBy map[graph.ActionID]graph.ActionID
+	lost      map[graph.ActionID]bool // frozen actions whose bytes are gone and needed: whether for certain
 
 	mu       sync.Mutex
 	reasons  [][]string
@@ -66,7 +67,9 @@ func (s *Session) Outlook(ctx context.Context, selected []graph.Selected, opts O
 		}
 	}
 	if s.locked == nil { // else the store lies where things are built
+		o.foreseeLost()
 		o.foreseeEvicted()
+		o.foreseeLost() // by jobs, too, that only run because bytes are gone
 	}
 	return o, nil
 }
@@ -74,7 +77,7 @@ func (s *Session) Outlook(ctx context.Context, selected []graph.Selected, opts O
 // newOutlook returns an outlook in which nothing is to be done.
 func newOutlook(s *Session, b *build, needed []graph.Selected) *Outlook {
 	o := &Outlook{Decider: b.decider, Needed: needed, s: s, b: b, nodes: make([]outlookNode, len(s.Graph.Nodes)), promised: map[cache.ActionKey]bool{},
-		stoppedBy: map[graph.ActionID]graph.ActionID{}, looked: map[*graph.Edge][]Fate{}, reasons: [][]string{nil}, sections: map[cache.SectionDigest]bool{}}
+		stoppedBy: map[graph.ActionID]graph.ActionID{}, lost: map[graph.ActionID]bool{}, looked: map[*graph.Edge][]Fate{}, reasons: [][]string{nil}, sections: map[cache.SectionDigest]bool{}}
 	for _, sel := range needed {
 		size := sel.Node.Set.Len()
 		o.nodes[sel.Node.Index] = outlookNode{fate: make([]Fate, size), why: make([]uint16, size)}

@@ -323,9 +323,10 @@ func (b *build) outdated(n *graph.Node, i int) *record {
 	return rec
 }
 
-// lacks says that dpb-out has to show a fresh action whose bytes are gone.
+// lacks says that the bytes of a fresh action are gone, and that dpb-out has to show it, or that it was thawed.
 func (b *build) lacks(n *graph.Node, i int, outdated *record) bool {
-	return outdated != nil && outdated.show && b.nodes[n.Index].asked && !b.s.Present(context.Background(), b.decider, n, i)
+	needed := outdated != nil && outdated.show || b.makesAgain(n, i)
+	return needed && b.nodes[n.Index].asked && !b.s.Present(context.Background(), b.decider, n, i)
 }
 
 // recorded tells people of a job whose result is safe, and notes what could not be recorded.
