@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/dpb-build/dpb/cache"
@@ -138,13 +137,7 @@ func (w *Worker) decideFrozen(n *graph.Node, s *node, i int, f frozen) error {
 		}
 	}
 	s.key[i] = f.key
-	if f.err != nil {
-		return f.err
-	}
-	if !s.setOutputs(n, i, f.outputs) {
-		return errors.New("its frozen version lacks an output that is declared now: thaw it (dpb build --thaw), or declare the output on a target of its own")
-	}
-	return nil
+	return f.err
 }
 
 func (w *Worker) driftOf(n *graph.Node, i int, f frozen) (engine.State, error) {

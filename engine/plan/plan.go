@@ -2,6 +2,8 @@
 package plan
 
 import (
+	"cmp"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -96,10 +98,9 @@ type node struct {
 
 // frozen is a version that stays, whatever would be built now.
 type frozen struct {
-	key     cache.ActionKey
-	rules   cache.SectionDigest
-	outputs []engine.OutputResult
-	err     error // why it can't be used
+	key   cache.ActionKey
+	rules cache.SectionDigest
+	err   error // why it can't be used
 }
 
 // New returns a decider that has decided nothing.
@@ -155,8 +156,11 @@ func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, rules cache.Sect
 	if !s.setOutputs(n, i, outputs) {
 		return
 	}
+	s.intern(i)
 	s.seed[i], s.rules[i] = k, rules
 }
+
+var errLacksOutput = errors.New("its frozen version lacks an output that is declared now: thaw it (dpb build --thaw), or declare the output on a target of its own")
 
 // Freeze tells of a version that stays what the action gives, whatever would be built now. With err it can't be used all the same, and is not made anew either.
 func (d *Decider) Freeze(n *graph.Node, i int, k cache.ActionKey, rules cache.SectionDigest, outputs []engine.OutputResult, err error) {
@@ -164,7 +168,11 @@ func (d *Decider) Freeze(n *graph.Node, i int, k cache.ActionKey, rules cache.Se
 	if s.frozen == nil {
 		s.frozen, s.drifts = map[int]frozen{}, make([]engine.State, len(s.state))
 	}
-	s.frozen[i] = frozen{k, rules, outputs, err}
+	if !s.setOutputs(n, i, outputs) {
+		err = cmp.Or(err, errLacksOutput)
+	}
+	s.intern(i)
+	s.frozen[i] = frozen{k, rules, err}
 }
 
 // Drift is the state that a frozen action would have if it were not: Fresh if it would be the same version, Stale if another would be built; what stands in the way of
@@ -202,7 +210,7 @@ func (s *node) setOutputs(n *graph.Node, i int, outputs []engine.OutputResult) b
 			found = true
 			s.trees[i*s.outputs+o] = r.Tree
 			if s.columns != nil {
-				s.columns[i*s.outputs+o] = s.intern(i*s.outputs+o, r.Columns)
+				s.columns[i*s.outputs+o] = r.Columns
 			}
 		}
 		if !found {
@@ -228,12 +236,16 @@ func (s *node) setSplit(at int, name string, outputs []engine.OutputResult) {
 	}
 }
 
-// intern shares a schema with the partition before, which nearly always has the same one.
-func (s *node) intern(at int, columns []engine.Column) []engine.Column {
-	if before := at - s.outputs; before >= 0 && slices.Equal(s.columns[before], columns) {
-		return s.columns[before]
+// intern shares the schemas of a partition with the one before, which nearly always has the same ones. Not while workers decide, as it looks at what another may write.
+func (s *node) intern(i int) {
+	if s.columns == nil || i == 0 {
+		return
 	}
-	return columns
+	for at := i * s.outputs; at < (i+1)*s.outputs; at++ {
+		if before := s.columns[at-s.outputs]; slices.Equal(before, s.columns[at]) {
+			s.columns[at] = before
+		}
+	}
 }
 
 // Settle records what became of an action in a build: Fresh or Held with what its consumers see, or Failed.
