@@ -21,7 +21,7 @@ type Cause struct {
 	State   string    `json:"state"`  // held, refused or failed; Overdue of a missed promise
 	Reason  string    `json:"reason"`
 	Version string    `json:"version,omitempty"` // the id, of held
-	Owner   string    `json:"owner,omitempty"`   // the team that can act, with contact
+	Owner   string    `json:"owner,omitempty"`   // of the target, with contact
 	Blocked int       `json:"blocked"`           // how many actions wait for this one
 	Log     string    `json:"log,omitempty"`     // path of the whole log
 	Due     time.Time `json:"due,omitzero"`      // of a missed promise: when it was promised
@@ -47,6 +47,7 @@ type Notifier struct {
 	Teams                  []*engine.Team
 	Store                  *disk.Store   // its lock keeps two builds from telling the same
 	Timeout                time.Duration // for all calls together; 0: 10 s
+	Now                    time.Time     // that messages bear; zero: what the clock shows
 }
 
 // patience is how long a message that can't be delivered is tried again.
@@ -84,7 +85,11 @@ func (n *Notifier) tell(ctx context.Context, hooks map[string][]string, causes [
 	if book == nil {
 		return errs
 	}
-	now := time.Now().UTC().Truncate(time.Second)
+	now := n.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	now = now.UTC().Truncate(time.Second)
 	book.update(causes, looked, now)
 	book.forget(func(team string) bool { return hooks[team] != nil })
 	messages := book.due(now)

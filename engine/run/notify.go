@@ -30,7 +30,7 @@ func (b *build) notify(ctx context.Context, s *Summary) {
 	}
 	causes = append(causes, missed...)
 	dir := filepath.Join(StoreDir(b.s.Root, ws.StorePath), "checkouts", b.s.Environment)
-	n := &notify.Notifier{Workspace: ws.Name, Environment: b.s.Environment, Root: b.s.Root, File: filepath.Join(dir, "notified.json"), Teams: ws.Teams, Store: b.s.Store}
+	n := &notify.Notifier{Workspace: ws.Name, Environment: b.s.Environment, Root: b.s.Root, File: filepath.Join(dir, "notified.json"), Teams: ws.Teams, Store: b.s.Store, Now: b.s.Time()}
 	s.warn(n.Report(ctx, causes, b.inOrder)...)
 }
 
@@ -79,10 +79,11 @@ func (b *build) missed() (out []notify.Cause, err error) {
 	return out, nil
 }
 
-// miss is what a team is told of a promise that it did not keep. Who can act may be another one.
+// miss is what a team is told of a promise that it did not keep. Who can act may be another one, whom the reason names.
 func (b *build) miss(n *graph.Node, i int, p Promise) notify.Cause {
 	ws := b.s.Graph.Workspace
 	c := notify.Cause{Target: n.Target.Label.At(n.Set.Text(i)), State: notify.Overdue, Due: p.Due, Owner: ws.OwnerText(n.Target.Owner), Teams: []string{n.Target.Owner}}
+	c.Blocked = b.waitingFor(n, i)
 	c.Reason = "it was due " + engine.ShowInstant(p.Due)
 	id, state := n.Base+graph.ActionID(i), b.decider.State(n, i)
 	from, j := n, i
@@ -95,11 +96,31 @@ func (b *build) miss(n *graph.Node, i int, p Promise) notify.Cause {
 		c.Reason += ", and is " + root.String()
 	default:
 		c.Reason += fmt.Sprintf(", and waits for %s, which is %s", from.Target.Label.At(from.Set.Text(j)), root)
-		if from.Target.Owner != "" {
-			c.Owner = ws.OwnerText(from.Target.Owner)
+		if owner := from.Target.Owner; owner != "" && owner != n.Target.Owner {
+			c.Reason += "; ask " + ws.OwnerText(owner)
 		}
 	}
 	return c
+}
+
+// waitingFor counts the actions that can't go on before this one does, through any number of stages.
+func (b *build) waitingFor(n *graph.Node, i int) int {
+	id := n.Base + graph.ActionID(i)
+	seen, queue := map[graph.ActionID]bool{id: true}, []graph.ActionID{id}
+	for k := 0; k < len(queue); k++ {
+		n, i := b.s.Graph.Action(queue[k])
+		for _, e := range b.nodes[n.Index].readers {
+			phases := b.nodes[e.To.Index].phase
+			for j := range e.Readers(i).All() {
+				id := e.To.Base + graph.ActionID(j)
+				if phases != nil && (phases[j] == waiting || phases[j] == blocked) && !seen[id] {
+					seen[id] = true
+					queue = append(queue, id)
+				}
+			}
+		}
+	}
+	return len(queue) - 1
 }
 
 // inOrder says whether this build found an action fresh, or it is no more: only then can what was told of it be resolved.
