@@ -159,7 +159,7 @@ func (a *app) listBuilds(s *run.Session, q run.Asked) error {
 	}
 	rows := make([][]string, len(list))
 	for k, b := range list {
-		rows[k] = []string{strconv.FormatInt(b.Number, 10), instant(b.Started), lasted(b), paintOutcome(outcomeOf(b)), ui.CountsText(counts(b)), who(b.Provenance), ui.Line(b.Command)}
+		rows[k] = []string{strconv.FormatInt(b.Number, 10), instant(b.Started), lasted(b), paintOutcome(outcomeOf(b)), came(b), who(b.Provenance), ui.Line(b.Command)}
 	}
 	for k, line := range ui.Columns(rows, 0, 2) {
 		fmt.Fprintln(a.stdout, line)
@@ -202,6 +202,15 @@ func (a *app) after(listed int, more bool, noun, flag string) {
 func counts(b run.PastBuild) run.Counts {
 	c := b.Counts
 	return run.Counts{Total: c.Total, Ran: c.Ran, Same: c.Same, UpToDate: c.UpToDate, Judged: c.Judged, Failed: c.Failed, Held: c.Held, Refused: c.Refused, Blocked: c.Blocked}
+}
+
+// came says what a build came to, or what it had done when it was last heard of.
+func came(b run.PastBuild) string {
+	text := ui.CountsText(counts(b))
+	if b.Ended.IsZero() {
+		text += " so far"
+	}
+	return text
 }
 
 func took(b run.PastBuild) time.Duration {

@@ -20,7 +20,7 @@ func TestKilledBuildIsKnown(t *testing.T) {
 		}
 		return string(out)
 	}
-	if out := listed("--builds"); !strings.Contains(out, "  running  ") {
+	if out := listed("--builds"); !strings.Contains(out, "  running  ran 1 job so far  ") {
 		t.Errorf("while it runs:\n%s", out)
 	}
 	if err := p.Process.Kill(); err != nil {
@@ -28,7 +28,7 @@ func TestKilledBuildIsKnown(t *testing.T) {
 	}
 	_ = p.Wait()
 	_ = syscall.Kill(pid, syscall.SIGKILL) // what the job started may live on outside of the sandbox
-	if out := listed("--builds", "--failed"); !strings.Contains(out, "  did not end  ") {
+	if out := listed("--builds", "--failed"); !strings.Contains(out, "  did not end  ran 1 job so far  ") {
 		t.Errorf("after the kill:\n%s", out)
 	}
 	if out := listed("--what-ran"); !strings.Contains(out, "//:quick") || strings.Contains(out, "//:slow") {

@@ -66,6 +66,9 @@ func (s *Session) Builds(q Asked) (list []PastBuild, more bool, err error) {
 		if err != nil || !ran || q.Failed && !p.Failed() {
 			return true, err
 		}
+		if err := s.countSoFar(&p); err != nil {
+			return false, err
+		}
 		if more = q.full(len(list)); !more {
 			list = append(list, p)
 		}
@@ -76,6 +79,26 @@ func (s *Session) Builds(q Asked) (list []PastBuild, more bool, err error) {
 
 func (s *Session) past(b engine.Build) PastBuild {
 	return PastBuild{b.ID, b, b.Ended.IsZero() && s.Store.Lives(b.Process)}
+}
+
+// countSoFar counts the jobs of a build without end, which has not recorded what it came to.
+func (s *Session) countSoFar(p *PastBuild) error {
+	if !p.Ended.IsZero() {
+		return nil
+	}
+	runs, err := s.Ledger.RunsOfBuild(p.ID)
+	ended := map[string]bool{} // by action, whether its last job succeeded
+	for _, r := range runs {
+		ended[r.Label.At(r.Partition)] = r.Failure == ""
+	}
+	for _, ok := range ended {
+		if ok {
+			p.Counts.Ran++
+		} else {
+			p.Counts.Failed++
+		}
+	}
+	return err
 }
 
 // ranAny says whether a build ran a job that patterns mean; with none, each build counts.
