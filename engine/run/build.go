@@ -156,7 +156,11 @@ func (b *build) onePass(ctx context.Context, selected []graph.Selected, first bo
 	}
 	b.loop(ctx)
 	defer b.lineage.abandon()
-	return b.finishRecording()
+	if err := b.finishRecording(); err != nil {
+		return err
+	}
+	b.leaveUnjudged()
+	return nil
 }
 
 // decideAll decides every action whose producers are finished, node by node.
@@ -523,6 +527,8 @@ func (b *build) loop(ctx context.Context) {
 			b.heard(ctx, news)
 		case item := <-b.recorder.out:
 			b.recorded(item)
+		case <-b.opts.timeUp: // what runs goes on, and before anything is started the budget is looked at
+			b.spent = b.spent || len(b.barred) > 0
 		}
 	}
 }
@@ -532,9 +538,9 @@ func (b *build) ending(ctx context.Context) bool {
 	return b.stopping || b.again || b.spent || ctx.Err() != nil
 }
 
-// startVerdicts goes on with actions that waited for other verdicts, which takes no time compared with a job.
+// startVerdicts goes on with actions that waited for other verdicts, which takes no time compared with a job, and so no budget.
 func (b *build) startVerdicts(ctx context.Context) {
-	for len(b.slots) > 0 && len(b.verdicts) > 0 && !b.ending(ctx) {
+	for len(b.slots) > 0 && len(b.verdicts) > 0 && !b.stopping && !b.again && ctx.Err() == nil {
 		t := b.verdicts[0]
 		b.verdicts = b.verdicts[1:]
 		b.take(t.id)

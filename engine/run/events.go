@@ -53,6 +53,7 @@ type Outcome struct {
 	// Elsewhere says that another dpb made the result while this one waited.
 	Elsewhere bool
 	State     engine.State     // Fresh, or Held with its rules in Failure; 0 if it failed
+	Unjudged  bool             // its verdict waits for others: State is Stale, and a later pass or build judges it without a job
 	Same      bool             // the outputs equal those of the version before: consumers are not affected
 	Warned    []engine.Finding // rules that are violated and only warn
 	Differs   bool             // of one that verifies: it gave something else, as Failure says

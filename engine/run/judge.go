@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -298,6 +299,29 @@ func (s *Session) inputFacts(t *trial, into map[string]*engine.Facts) error {
 		}
 	}
 	return nil
+}
+
+// leaveUnjudged tells of what a pass leaves without a verdict, as that waits for one that the pass did not come to: jobs that ran, whose results are recorded and can be
+// judged without them by then, and what was to be judged without a job.
+func (b *build) leaveUnjudged() {
+	for _, id := range slices.Sorted(maps.Keys(b.jobs)) {
+		n, i := b.s.Graph.Action(id)
+		if b.nodes[n.Index].phase[i] != judging {
+			continue
+		}
+		b.transition(n, i, queued)
+		o, ran := b.outcomes[id]
+		if ran {
+			b.ran[id] = true
+			b.counts.Ran = len(b.ran)
+		} else {
+			o.Rows = -1
+		}
+		o.Ended, o.State, o.Unjudged = time.Now(), engine.Stale, true
+		if job := b.jobs[id]; job.Number > 0 {
+			b.opts.Events.Finished(job, o)
+		}
+	}
 }
 
 // judged settles an action after its verdict: what passes, or was accepted, becomes current; what does not is kept beside.

@@ -161,7 +161,7 @@ func (l *lineage) ended(id graph.ActionID, o Outcome) {
 	}
 }
 
-// abandon tells of the jobs that came to no end: they were interrupted, or found their inputs gone and run again.
+// abandon tells of the jobs that came to no end: they were interrupted, found their inputs gone and run again, or have no verdict yet.
 func (l *lineage) abandon() {
 	if l == nil {
 		return

@@ -23,6 +23,7 @@ type Options struct {
 	ExitCode func(Summary, error) int
 
 	elapsed func() time.Duration // since the build began, for its budget
+	timeUp  <-chan time.Time     // tells once that the budget is used up
 	preview bool                 // make results and versions, and move nothing that people see
 }
 
@@ -36,6 +37,9 @@ func (o *Options) setDefaults() {
 	if o.elapsed == nil {
 		start := time.Now()
 		o.elapsed = func() time.Duration { return time.Since(start) }
+	}
+	if o.timeUp == nil && o.Budget > 0 {
+		o.timeUp = time.After(o.Budget)
 	}
 }
 

@@ -26,11 +26,11 @@ const jsonCounts = time.Second
 // A job that another dpb runs waits, which is told with who runs it, and again should that be another one; then it is started, or fails with "locked" if --lock-timeout is over.
 //
 // Where "judged" is true no job runs: a known result is split, measured or judged. The result of a finished job is "ran", "same" (it ran and its outputs equal those
-// before), "judged" (no job ran), "held", "failed" or, of dpb verify, "differs"; the last three have "failure", one line, and may have "problems" [{file, line, column, summary, detail, hint}], "log", the
-// path of the whole log, and "tail", its last lines. "warned" lists the rules that are violated and only warn, of a job or, with label, partition and owner, of a build. A
-// failure of a build has label, partition, state, reason, owner, log and blocked, the number of actions that wait for it; one that is held or refused has findings, the
-// rules that fail, and the version that is held, or the input that is refused with its producer and producer_owner. An output has label, partitions and path. The counts
-// come at most once a second; "done" is the last line.
+// before), "judged" (no job ran), "unjudged" (what it is compared with is judged first; then it is, without a job), "held", "failed" or, of dpb verify, "differs"; these
+// three have "failure", one line, and may have "problems" [{file, line, column, summary, detail, hint}], "log", the path of the whole log, and "tail", its last lines.
+// "warned" lists the rules that are violated and only warn, of a job or, with label, partition and owner, of a build. A failure of a build has label, partition, state,
+// reason, owner, log and blocked, the number of actions that wait for it; one that is held or refused has findings, the rules that fail, and the version that is held, or
+// the input that is refused with its producer and producer_owner. An output has label, partitions and path. The counts come at most once a second; "done" is the last line.
 type jsonLines struct {
 	now func() time.Time
 
@@ -188,6 +188,8 @@ func (l *jsonLines) Finished(j run.Job, o run.Outcome) {
 		f.Result = "differs"
 	case o.Failure != "":
 		f.Result = "failed"
+	case o.Unjudged:
+		f.Result = "unjudged"
 	case j.Judged:
 		f.Result = "judged"
 	case o.Same, j.Verifies:

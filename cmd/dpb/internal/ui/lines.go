@@ -67,6 +67,9 @@ func (p printer) in(d time.Duration) string {
 
 // succeeded is the line of a job that ended well.
 func (p printer) succeeded(j run.Job, o run.Outcome) string {
+	if j.Judged && o.Unjudged {
+		return p.yellow.Sprint("left ") + j.Label.At(j.Partition) + p.because(j) + unjudgedText
+	}
 	if j.Judged {
 		return p.green.Sprint("judged ") + j.Label.At(j.Partition) + p.because(j) + p.sameText(o)
 	}
@@ -84,8 +87,13 @@ func (p printer) succeeded(j run.Job, o run.Outcome) string {
 	if o.Bytes > 0 {
 		line += ", " + Bytes(o.Bytes)
 	}
+	if o.Unjudged {
+		return line + unjudgedText
+	}
 	return line + p.sameText(o)
 }
+
+const unjudgedText = "; to be judged yet, without a job: what it is compared with comes first"
 
 func (p printer) sameText(o run.Outcome) string {
 	if o.Same {

@@ -138,3 +138,26 @@ func TestManyJudged(t *testing.T) {
 		t.Errorf("got %q", line)
 	}
 }
+
+// TestUnjudged: a job whose verdict waits for others has ended, and so has the attempt to judge what was known.
+func TestUnjudged(t *testing.T) {
+	c := &clock{t: epoch}
+	job, known := plays(1, 0, c.now()), plays(2, 0, c.now())
+	job.Why, known.Why, known.Judged = "", "", true
+	o := run.Outcome{Ended: c.now(), Wall: time.Second, Rows: -1, State: engine.Stale, Unjudged: true}
+	p := newPrinter(false, false)
+	const yet = "; to be judged yet, without a job: what it is compared with comes first"
+	for _, x := range []struct {
+		job  run.Job
+		want string
+	}{{job, "ran //plays:plays@day=2017-06-01 in 1 s" + yet}, {known, "left //plays:plays@day=2017-06-02" + yet}} {
+		if got := p.succeeded(x.job, o); got != x.want {
+			t.Errorf("got %q, want %q", got, x.want)
+		}
+		var out bytes.Buffer
+		newJSONLines(&out, c.now).Finished(x.job, o)
+		if !strings.Contains(out.String(), `"result":"unjudged"`) {
+			t.Error(out.String())
+		}
+	}
+}
