@@ -80,7 +80,7 @@ func latenessParts(l run.Lateness) []string {
 		parts = append(parts, fmt.Sprintf("%d not due yet", l.NotYet))
 	}
 	if l.Before > 0 {
-		parts = append(parts, fmt.Sprintf("%d from before it was first built", l.Before))
+		parts = append(parts, fmt.Sprintf("%d from before it was first built here", l.Before))
 	}
 	return parts
 }

@@ -81,19 +81,23 @@ func (a *app) status(ctx context.Context, s *run.Session, selected []graph.Selec
 		return err
 	}
 	code := exitOfStates(s.Graph, d, selected)
+	promises := s.Promises(d)
 	list := []partitionStatus{}
 	for _, sel := range selected {
 		if lack := sel.Node.Set.Lack(); lack != "" {
 			list = append(list, partitionStatus{Target: sel.Node.Target.Label.String(), State: engine.MissingState.String(), Owner: sel.Node.Target.Owner, Reason: lack})
 		}
 		if !a.json {
-			if err := a.printStates(ctx, s, d, sel, all); err != nil {
+			if err := a.printStates(ctx, s, d, promises, sel, all); err != nil {
 				return err
 			}
 			continue
 		}
 		for _, i := range sel.Partitions {
 			st, err := statusOf(ctx, s, d, sel.Node, i)
+			if err == nil {
+				err = st.promise(promises, s.Now, sel.Node, i)
+			}
 			if err != nil {
 				return err
 			}
@@ -178,7 +182,7 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 		}
 	}
 	st.Reason = ui.Line(st.Reason)
-	return st, st.promise(s, d, n, i)
+	return st, nil
 }
 
 // evicted says of what counts that the store no longer has its bytes.
@@ -188,14 +192,14 @@ func evicted(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Node
 }
 
 // promise notes where a partition stands with its promise on time.
-func (st *partitionStatus) promise(s *run.Session, d *plan.Decider, n *graph.Node, i int) error {
-	p, err := s.Promises(d).Of(n, i)
+func (st *partitionStatus) promise(promises *run.Promises, now time.Time, n *graph.Node, i int) error {
+	p, err := promises.Of(n, i)
 	st.Due, st.Overdue, st.DueSoon = p.Due, p.Overdue(), p.Soon
 	switch {
 	case p.Overdue():
 		st.timeliness = fmt.Sprintf("%s by %s (was due %s)", color.RedString("overdue"), ui.Delay(p.Late), engine.ShowInstant(p.Due))
 	case p.Soon:
-		st.timeliness = fmt.Sprintf("%s in %s", color.YellowString("due"), ui.Delay(p.Due.Sub(s.Now)))
+		st.timeliness = fmt.Sprintf("%s in %s", color.YellowString("due"), ui.Delay(p.Due.Sub(now)))
 	}
 	return err
 }
@@ -242,11 +246,11 @@ func ruleNames(findings []engine.Finding) string {
 // maxListed is how many partitions of one target are listed unless all are asked for.
 const maxListed = 10
 
-func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, sel graph.Selected, all bool) error {
+func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, promises *run.Promises, sel graph.Selected, all bool) error {
 	n := sel.Node
 	single := len(n.Target.PartitionBy) == 0
 	if !single {
-		late, err := countPromises(s, d, sel)
+		late, err := countPromises(promises, sel)
 		if err != nil {
 			return err
 		}
@@ -268,6 +272,9 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 		}
 		listed++
 		st, err := statusOf(ctx, s, d, n, i)
+		if err == nil {
+			err = st.promise(promises, s.Now, n, i)
+		}
 		if err != nil {
 			return err
 		}
@@ -298,8 +305,8 @@ func stateLine(name string, st partitionStatus) string {
 }
 
 // countPromises says ", 2 overdue, 1 due soon".
-func countPromises(s *run.Session, d *plan.Decider, sel graph.Selected) (text string, err error) {
-	overdue, soon, promises := 0, 0, s.Promises(d)
+func countPromises(promises *run.Promises, sel graph.Selected) (text string, err error) {
+	overdue, soon := 0, 0
 	for _, i := range sel.Partitions {
 		p, err := promises.Of(sel.Node, i)
 		if err != nil {

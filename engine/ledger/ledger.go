@@ -400,12 +400,6 @@ func (l *Ledger) VersionsOf(workspace string, label engine.Label, partition stri
 		ORDER BY v.sequence DESC`, workspace, label.String(), partition)
 }
 
-// FirstVersion finds the first that was recorded of a target, of whatever partition.
-func (l *Ledger) FirstVersion(workspace string, label engine.Label) (engine.Version, bool, error) {
-	return find[engine.Version](l, `SELECT body FROM version WHERE sequence = (SELECT min(v.sequence) FROM version v JOIN target t ON t.id = v.target
-		WHERE t.workspace = ? AND t.label = ?)`, workspace, label.String())
-}
-
 // FindVersions lists the versions whose id starts with the hexadecimal prefix, two at most: enough to tell that it is ambiguous.
 // An empty workspace means any, and a zero label any action.
 func (l *Ledger) FindVersions(prefix, workspace string, label engine.Label, partition string) ([]engine.Version, error) {

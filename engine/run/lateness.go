@@ -17,7 +17,7 @@ type Lateness struct {
 	Kept    int    `json:"kept"`
 	Missed  int    `json:"missed"`
 	NotYet  int    `json:"not_yet"` // not due yet, and not there
-	Before  int    `json:"before"`  // due before the target had a version, which counts as nothing
+	Before  int    `json:"before"`  // due before this checkout had a version of the target, which counts as nothing
 	// Share of those that were due that was kept; null if none was.
 	Share  *float64      `json:"share_kept"`
 	Median time.Duration `json:"median_delay_ns"` // of the missed
@@ -61,11 +61,11 @@ func (s *Session) Lateness(n *graph.Node, partitions []int) (Lateness, error) {
 // addPromise counts one partition.
 func (s *Session) addPromise(r *Lateness, n *graph.Node, i int) error {
 	due := n.Due(i)
-	began, err := s.began(n)
+	promised, err := s.promised(n, i)
 	if err != nil {
 		return err
 	}
-	if (began.IsZero() || due.Before(began)) && !due.After(s.Now) {
+	if !promised && !due.After(s.Now) {
 		r.Before++
 		return nil
 	}
@@ -89,7 +89,7 @@ func (s *Session) addPromise(r *Lateness, n *graph.Node, i int) error {
 	return nil
 }
 
-// thereSince is when the first version of a partition was accepted in this checkout; zero if none was. Of one that passed at once it is when the version was made.
+// thereSince is when the first version of a partition was accepted in this checkout; zero if none was. Of one that was made here and passed at once it is when it was made.
 func (s *Session) thereSince(n *graph.Node, partition string) (first time.Time, err error) {
 	if s.Ledger == nil {
 		return first, nil
@@ -108,10 +108,18 @@ func (s *Session) thereSince(n *graph.Node, partition string) (first time.Time, 
 	return first, nil
 }
 
-// acceptedSince is when a version was first accepted: by rules, or by a person; zero if it never was. A later verdict takes nothing back.
+// acceptedSince is when a version was first accepted in this checkout: by rules, or by a person; zero if it never was. A later verdict takes nothing back. What another
+// one made is accepted when it is judged here; of what no rules judge it is when it was made.
 func (s *Session) acceptedSince(n *graph.Node, v engine.Version) (first time.Time, err error) {
+	here, err := s.Ledger.MadeIn(s.Environment, v)
+	if err != nil {
+		return first, err
+	}
 	if !isJudged(n.Target) {
-		return v.Created, nil
+		if i, ok := n.Set.IndexText(v.Partition); here || ok && s.Current(n, i) == v.ID {
+			first = v.Created
+		}
+		return first, nil
 	}
 	verdicts, err := s.Ledger.Judgements(s.Environment, v.ID)
 	if err != nil {
@@ -120,7 +128,7 @@ func (s *Session) acceptedSince(n *graph.Node, v engine.Version) (first time.Tim
 	for k, j := range verdicts {
 		failing := j.Failing()
 		switch {
-		case len(failing) == 0 && k == 0:
+		case len(failing) == 0 && k == 0 && here:
 			return v.Created, nil
 		case len(failing) == 0:
 			return earlier(first, j.Made), nil

@@ -66,12 +66,7 @@ func (b *build) missed() (out []notify.Cause, err error) {
 			if err != nil {
 				return out, err
 			}
-			if !p.Overdue() {
-				continue
-			}
-			if began, err := b.s.began(n); err != nil {
-				return out, err
-			} else if !began.IsZero() {
+			if p.Overdue() {
 				out = append(out, b.miss(n, i, p))
 			}
 		}

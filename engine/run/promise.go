@@ -12,7 +12,7 @@ import (
 const soon = time.Hour
 
 // Promise is where a partition stands with its promise on time. A partition that was accepted once is there: what makes it stale later breaks no promise. One that was
-// due before its target had a first version was promised to nobody.
+// due before this checkout had a first version of its target was promised to nobody.
 type Promise struct {
 	Due   time.Time // in the timezone of the partition's dimension; zero: nothing is promised
 	There bool
@@ -52,28 +52,34 @@ func (p *Promises) Of(n *graph.Node, i int) (Promise, error) {
 		out.Soon = until <= max(soon, 2*left)
 		return out, err
 	}
-	began, err := p.s.began(n)
-	if err == nil && !out.Due.Before(began) {
+	promised, err := p.s.promised(n, i)
+	if promised {
 		out.Late = max(p.now.Sub(out.Due), 1) // what is due now is late
 	}
 	return out, err
 }
 
-// began is when a target got its first version, in whatever checkout; zero if it has none. Nobody waited for what was due before that, as for years that are computed
-// afterwards.
+// promised says whether anybody waits for a partition: it is due, or was, after this checkout had a first version of its target. Years that are computed afterwards
+// were promised to nobody, nor is anything of a target that was never built.
+func (s *Session) promised(n *graph.Node, i int) (bool, error) {
+	began, err := s.began(n)
+	return err == nil && !began.IsZero() && !n.Due(i).Before(began), err
+}
+
+// began is when this checkout had a first version of a target: made here, or made elsewhere and judged here; zero if it has none.
 func (s *Session) began(n *graph.Node) (time.Time, error) {
 	if at, ok := s.begun[n]; ok || s.Ledger == nil {
 		return at, nil
 	}
-	first, ok, err := s.Ledger.FirstVersion(s.Graph.Workspace.Name, n.Target.Label)
-	if err != nil || !ok {
-		return time.Time{}, err
+	at, err := s.Ledger.Began(s.Graph.Workspace.Name, s.Environment, n.Target.Label)
+	if err != nil {
+		return at, err
 	}
 	if s.begun == nil {
 		s.begun = map[*graph.Node]time.Time{}
 	}
-	s.begun[n] = first.Created
-	return first.Created, nil
+	s.begun[n] = at
+	return at, nil
 }
 
 func isGood(state engine.State) bool { return state == engine.Fresh || state == engine.Frozen }

@@ -60,7 +60,7 @@ type Session struct {
 	retired  []ledger.Current // pointers at partitions and targets that are no more
 
 	took         map[*graph.Node]Took
-	begun        map[*graph.Node]time.Time // when the first versions of targets were made
+	begun        map[*graph.Node]time.Time // see began
 	mu           sync.Mutex
 	recipes      map[*graph.Node]*recipe
 	judged       []judgement                            // not recorded yet
