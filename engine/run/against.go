@@ -148,6 +148,7 @@ func (c *comparison) compare(n *graph.Node) error {
 		}
 	}
 	c.compareRules(n, old, x)
+	c.compareAdmission(n, old, x)
 	if x.what != nil {
 		x.change = ChangeOwn
 	}
@@ -372,25 +373,4 @@ func (c *comparison) compareRules(n, old *graph.Node, x *compared) {
 	if splits(n.Target) || splits(old.Target) {
 		fill(x.may)
 	}
-}
-
-// saidOtherwise lists what differs that is in no key and in no rule.
-func saidOtherwise(t, old *engine.Target) (out []string) {
-	add := func(what string, same bool) {
-		if !same {
-			out = append(out, what+" changed")
-		}
-	}
-	add("owner", t.Owner == old.Owner)
-	add("description", t.Description == old.Description)
-	add("visibility", slices.EqualFunc(t.Visibility, old.Visibility, func(a, b engine.Pattern) bool { return a.String() == b.String() }))
-	add("tags", slices.Equal(t.Tags, old.Tags))
-	add("due", t.Due.Text == old.Due.Text)
-	add("freeze", t.Freeze == old.Freeze)
-	add("timeout", t.Timeout == old.Timeout)
-	add("valid_for", t.ValidFor == old.ValidFor)
-	add("threads", t.Threads == old.Threads)
-	add("keep", t.InPlace == old.InPlace)
-	add("what happens where inputs are missing", slices.EqualFunc(t.Inputs, old.Inputs, func(a, b *engine.Input) bool { return a.Name != b.Name || a.Missing == b.Missing }))
-	return out
 }

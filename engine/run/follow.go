@@ -12,49 +12,61 @@ import (
 // follow finds which partitions of a target are touched by what it reads, and notes what a build makes of that. Of the target itself all is known.
 func (c *comparison) follow(n, old *graph.Node, x *compared) {
 	own := slices.Clone(x.differs)
-	var reached []bool
+	reached := make([]bool, len(n.Edges))
+	step := func(k int, of func(i int) bool) func(i int) { return func(i int) { reached[k] = of(i) || reached[k] } }
+	var itself []func(i int)
 	for k, e := range n.Edges {
-		if e != nil {
-			reached = append(reached, c.followEdge(n, old, k, e, x))
+		switch {
+		case e == nil:
+		case e.From == n:
+			itself = append(itself, step(k, c.followEdge(n, old, k, x)))
+		default:
+			inTurn(inTime(n, allOf(n)), step(k, c.followEdge(n, old, k, x)))
 		}
 	}
+	inTurn(inTime(n, allOf(n)), itself...) // last: a partition passes on to later ones what all its inputs brought
 	if x.change == "" || x.change == ChangeDescribed {
 		if slices.Contains(x.differs, true) || slices.Contains(x.may, true) {
 			x.change = ChangeConsumer
 		}
 	}
-	at := 0
-	for _, e := range n.Edges {
-		if e == nil {
-			continue
-		}
-		if reached[at] && e.From != n {
+	for k, e := range n.Edges {
+		if reached[k] && e.From != n {
 			c.blame(e.From, x)
 		}
-		at++
 	}
 	if isJob(n) {
 		c.plan(n, old, x, own)
 	}
 }
 
-// followEdge passes on what one input brings, and says whether that is anything.
-func (c *comparison) followEdge(n, old *graph.Node, k int, e *graph.Edge, x *compared) (any bool) {
-	from := &c.nodes[e.From.Index]
-	files := e.From.Target.Kind == engine.Source && !splits(e.From.Target) // what is read is what lies there
-	or := func(a, b bool) bool { return a || b }
-	certain := graph.NewFold(e, false, func(j int) bool { return files && from.differs[j] || c.isNew(e.From, j) }, or)
-	may := graph.NewFold(e, false, func(j int) bool { return from.differs[j] || from.may[j] }, or)
-	gone := c.gone(n, old, k)
-	for _, i := range inTime(n, allOf(n)) {
-		switch {
-		case certain.At(i) || gone(i):
-			x.differs[i], any = true, true
-		case may.At(i):
-			x.may[i], any = true, true
+func inTurn(partitions []int, steps ...func(i int)) {
+	for _, i := range partitions {
+		for _, step := range steps {
+			step(i)
 		}
 	}
-	return any
+}
+
+// followEdge gives what passes on to a partition what one input brings, and says whether that is anything. It goes by partitions in the order of time.
+func (c *comparison) followEdge(n, old *graph.Node, k int, x *compared) func(i int) bool {
+	e := n.Edges[k]
+	from := &c.nodes[e.From.Index]
+	files := e.From.Target.Kind == engine.Source && !splits(e.From.Target) // what is read is what lies there
+	certain := graph.NewFold(e, false, func(j int) bool { return files && from.differs[j] || c.isNew(e.From, j) }, either)
+	may := graph.NewFold(e, false, func(j int) bool { return from.differs[j] || from.may[j] }, either)
+	gone := c.gone(n, old, k)
+	return func(i int) bool {
+		switch {
+		case certain.At(i) || gone(i):
+			x.differs[i] = true
+		case may.At(i):
+			x.may[i] = true
+		default:
+			return false
+		}
+		return true
+	}
 }
 
 func allOf(n *graph.Node) []int {
@@ -83,7 +95,7 @@ func (c *comparison) gone(n, old *graph.Node, k int) func(i int) bool {
 	if now == nil || now.Set.Describe() == e.From.Set.Describe() {
 		return never
 	}
-	fold := graph.NewFold(e, false, func(j int) bool { _, ok := now.Set.IndexText(e.From.Set.Text(j)); return !ok }, func(a, b bool) bool { return a || b })
+	fold := graph.NewFold(e, false, func(j int) bool { _, ok := now.Set.IndexText(e.From.Set.Text(j)); return !ok }, either)
 	return func(i int) bool {
 		j, ok := old.Set.IndexText(n.Set.Text(i))
 		return ok && fold.At(j)
@@ -109,6 +121,9 @@ func (c *comparison) plan(n, old *graph.Node, x *compared, own []bool) {
 	o := &c.outlook.nodes[n.Index]
 	asNew, itself, inputs := c.outlook.reason([]string{"new"}), c.outlook.reason(x.words()), c.outlook.reason([]string{"input"})
 	after := c.outlook.reason([]string{"after " + strings.Join(x.because, ", ")})
+	if x.because == nil {
+		after = itself
+	}
 	frozen := 0
 	for i := range x.differs {
 		if c.outlook.Decider.State(n, i) == engine.Frozen {
