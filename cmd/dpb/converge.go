@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/cmd/dpb/internal/ui"
 	"github.com/dpb-build/dpb/engine"
@@ -37,6 +38,7 @@ type watcher struct {
 	files   *watch.Watcher // nil: without events
 	folders []watch.Folder
 	blind   []watch.Blind
+	seen    cache.Digest // of the folders, where not every change is heard of
 	log     *logFile
 	lines   *ui.Watching
 
@@ -124,6 +126,7 @@ func (w *watcher) converge(ctx context.Context, retry bool) (c convergence, err 
 		if err := w.openLog(); err != nil {
 			return c, err
 		}
+		w.calm(ctx, builds)
 		t, err := w.turn(ctx, turn{retry: retry, again: retry || builds > 1})
 		c.add(t)
 		switch {
@@ -135,6 +138,27 @@ func (w *watcher) converge(ctx context.Context, retry bool) (c convergence, err 
 		retry = false
 	}
 }
+
+// calm waits until files are quiet, as far as it has not been waited for: before the first build wait did that where there are events, and --once does not wait.
+func (w *watcher) calm(ctx context.Context, builds int) {
+	quiet, most := w.flags.debounce, max(w.flags.debounce, longestDebounce)
+	switch {
+	case w.flags.once || quiet == 0 || w.folders == nil:
+	case w.polls():
+		w.seen = watch.Calm(ctx, w.seen, w.look, quiet, most)
+	case builds > 1:
+		select {
+		case <-w.files.Wait():
+			w.files.Settle(ctx, quiet, most)
+		default:
+		}
+	}
+}
+
+// polls says that not every change is heard of.
+func (w *watcher) polls() bool { return w.files == nil || len(w.blind) > 0 }
+
+func (w *watcher) look() cache.Digest { return watch.Look(w.folders, w.skips) }
 
 // turn looks at everything and builds. Folders are followed before they are looked at, so that of what happens later there is news.
 func (w *watcher) turn(ctx context.Context, t turn) (_ turn, err error) {
@@ -398,11 +422,16 @@ func (w *watcher) listen() (heard time.Time) {
 
 // follow changes what is followed.
 func (w *watcher) follow(folders []watch.Folder) {
-	if w.files == nil || slices.Equal(folders, w.folders) {
+	if slices.Equal(folders, w.folders) {
 		return
 	}
 	w.folders = folders
-	w.tellBlind(w.files.Follow(folders))
+	if w.files != nil {
+		w.tellBlind(w.files.Follow(folders))
+	}
+	if !w.flags.once && w.polls() {
+		w.seen = w.look()
+	}
 }
 
 // foldersOf are the workspace itself, where pipeline.hcl files may come, and what its targets name elsewhere, or in folders that are hidden.

@@ -209,3 +209,26 @@ func TestLogFile(t *testing.T) {
 	again.open()
 	has("another process, none kept", "log: \"\"\nlog.1: \"ffffffffff\\n\"\nlog.2: \"d\\neeeeeeeeee\\n\"\nmoved: \"g\\n\"\n")
 }
+
+// TestPollingWaitsForQuiet: without events, a build after a change comes when two looks have found the same, and takes the change up.
+func TestPollingWaitsForQuiet(t *testing.T) {
+	dir := inMemory(t)
+	write(t, dir, oneSource)
+	w := newWatcher(t, dir)
+	w.files.Close()
+	w.files, w.flags.noEvents, w.flags.debounce = nil, true, 200*time.Millisecond
+	converge := func() (ran int, took time.Duration) {
+		t.Helper()
+		began := time.Now()
+		c, err := w.converge(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.ran, time.Since(began)
+	}
+	converge()
+	write(t, dir, map[string]string{"raw/one.txt": "another\n"})
+	if ran, took := converge(); ran != 1 || took < w.flags.debounce {
+		t.Errorf("after a change it ran %d jobs, and was done in %s", ran, took)
+	}
+}
