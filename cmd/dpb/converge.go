@@ -163,8 +163,11 @@ func (w *watcher) look() cache.Digest { return watch.Look(w.folders, w.skips) }
 // turn looks at everything and builds. Folders are followed before they are looked at, so that of what happens later there is news.
 func (w *watcher) turn(ctx context.Context, t turn) (_ turn, err error) {
 	t.looked = time.Now()
-	heard := w.listen()
 	w.now = w.clock()
+	if err := w.claimFirst(); err != nil {
+		return t, err
+	}
+	heard := w.listen()
 	g, err := w.read()
 	if err != nil {
 		return t, err
@@ -302,6 +305,18 @@ func (w *watcher) change(heard, newest time.Time, t turn) (at time.Time, atMost 
 		return newest, false
 	}
 	return w.looked, true
+}
+
+// claimFirst finds out where the store is before anything is followed, for what dpb writes there is no news, and walking through it takes long.
+func (w *watcher) claimFirst() error {
+	if w.files == nil || w.store.Load() != nil {
+		return nil
+	}
+	g, err := w.read()
+	if err != nil {
+		return nil // the turn says so
+	}
+	return w.claim(run.StoreDir(w.root, g.Workspace.StorePath))
 }
 
 // claim takes the lock of the one watcher, where the workspace's files say that the store is.
@@ -446,7 +461,7 @@ func (w *watcher) foldersOf(g *graph.Graph) []watch.Folder {
 // skips says of which paths no news counts: of what dpb writes itself.
 func (w *watcher) skips(path string) bool {
 	base := filepath.Base(path)
-	return base == engine.OutputDir || base == "node_modules" || path == w.store.Load() || w.log != nil && strings.HasPrefix(path, w.log.path)
+	return base == engine.OutputDir || base == "node_modules" || path == w.store.Load() || w.log != nil && w.log.writes(path)
 }
 
 // tellBlind says where events don't tell all, unless that was said last.

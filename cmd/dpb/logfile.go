@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 )
 
 // logFile is a file that grows up to a size. Then it becomes FILE.1, what was that FILE.2, and so on up to the number that is kept.
@@ -64,6 +65,16 @@ func (l *logFile) name(k int) string {
 		return l.path
 	}
 	return fmt.Sprintf("%s.%d", l.path, k)
+}
+
+// writes says whether a path is the file's, or that of an older one.
+func (l *logFile) writes(path string) bool {
+	rest, ok := strings.CutPrefix(path, l.path)
+	if !ok || rest == "" {
+		return ok
+	}
+	digits, ok := strings.CutPrefix(rest, ".")
+	return ok && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 func ignoreAbsent(err error) error {

@@ -104,6 +104,68 @@ func TestWatchesForDays(t *testing.T) {
 	}
 }
 
+// TestWatchSkips: of what the watcher's log and the store get there is no news, but of all else, whatever its name begins with.
+func TestWatchSkips(t *testing.T) {
+	w := &watcher{log: &logFile{path: "/w/log"}}
+	w.store.Store("/w/store")
+	for path, want := range map[string]bool{
+		"/w/log": true, "/w/log.1": true, "/w/log.12": true, "/w/store": true, "/w/dpb-out": true, "/w/node_modules": true,
+		"/w/logs": false, "/w/log.": false, "/w/log.txt": false, "/w/log.1.gz": false, "/w/logic.py": false, "/w/stores": false, "/w/dpb.hcl": false,
+	} {
+		if w.skips(path) != want {
+			t.Errorf("%s: %v", path, !want)
+		}
+	}
+}
+
+// TestWatchLeavesStore: the first turn already does not follow a store that is there and not hidden.
+func TestWatchLeavesStore(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("what is followed is seen in /proc")
+	}
+	dir := inMemory(t)
+	write(t, dir, oneSource)
+	write(t, dir, map[string]string{"dpb.hcl": `store { path = "store" }`})
+	turn := func() {
+		w := newWatcher(t, dir)
+		if w.files == nil {
+			t.Fatal("it follows nothing")
+		}
+		if _, err := w.turn(t.Context(), turn{}); err != nil {
+			t.Fatal(err)
+		}
+		if !follows(t, dir) {
+			t.Error("the workspace is not followed")
+		}
+		if follows(t, filepath.Join(dir, "store")) {
+			t.Error("the store is followed")
+		}
+		w.close()
+	}
+	turn()
+	turn()
+}
+
+// follows says whether this process has inotify tell it of a directory.
+func follows(t *testing.T, dir string) bool {
+	t.Helper()
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("/proc/self/fdinfo/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode := fmt.Sprintf(" ino:%x ", info.Sys().(*syscall.Stat_t).Ino)
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), "inotify") && strings.Contains(string(text), inode) {
+			return true
+		}
+	}
+	return false
+}
+
 // TestWatchEnds: a watcher that is told to end finishes at once, or with the job that runs, and its code says by what.
 func TestWatchEnds(t *testing.T) {
 	t.Parallel()
