@@ -40,7 +40,7 @@ it is to be merged into, whose that is, and what recomputing costs; and by pipel
 The revision is what --against says; else the merge base with $GITHUB_BASE_REF, $CI_MERGE_REQUEST_DIFF_BASE_SHA, or the merge base with the default branch of origin. In a workflow
 of GitHub the report goes to the summary of the step, and annotations of lines to stdout; elsewhere the report goes to stdout, and the same remarks to stderr.
 
-The exit code is that of dpb status --check.` + exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
+The exit code is that of dpb status --check, also where no such revision can be found: the report then says so. One of --against that there is not is a mistake.` + exits(exitOK, exitFailed, exitUsage, exitHeld, exitStale, exitLocal),
 		Example:           "  dpb ci\n  dpb ci //reports/... --against origin/main > comment.md\n  dpb ci --no-fail --json",
 		ValidArgsFunction: a.completeLabels,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -137,6 +137,9 @@ func (a *app) examine(ctx context.Context, s *run.Session, selected []graph.Sele
 // compareWithBase tells what differs from the revision that this is to be merged into.
 func (a *app) compareWithBase(ctx context.Context, s *run.Session, selected []graph.Selected, whole bool, f ciFlags, r *ui.Report) (err error) {
 	b, err := a.baseOf(f.against)
+	if err != nil && f.against == "" { // nobody asked for this one: the rest is reported all the same
+		b, err = base{none: "compared with no revision: " + err.Error()}, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -148,7 +151,7 @@ func (a *app) compareWithBase(ctx context.Context, s *run.Session, selected []gr
 	a.json = false // what is wrong with the files of the revision is no result
 	past, done, err := a.past(b.revision, s.Graph.Workspace)
 	a.json = json
-	if err != nil && codeOf(err) == exitUsage {
+	if err != nil && (codeOf(err) == exitUsage || f.against == "") {
 		r.Notes = append(r.Notes, err.Error())
 		return nil
 	}
