@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +19,7 @@ import (
 
 var (
 	cases   = flag.String("cases", "", "measure these cases, separated by commas, or all that need no peers from PyPI (own), those that do (peers), or all")
-	sizes   = flag.String("sizes", "full", "small: seconds in all, to try a case; its figures are shown and not kept")
+	sizes   = flag.String("sizes", "full", "small: seconds in all, to try a case; or numbers of what a case counts, such as 1000,10000. Figures are kept of full ones only")
 	seeder  = flag.String("seed", "", "the program seed, see its folder")
 	binary  = flag.String("dpb", "", "the dpb that is measured")
 	memory  = flag.String("memory", "/dev/shm", "a folder on a file system in memory: there programs are measured, and not the disk")
@@ -83,6 +84,8 @@ type bench struct {
 	dir   string // of the case, in memory
 	disk  string // of the case, on disk
 	rows  []row
+
+	counts []int // asked for instead of those of a case
 }
 
 func measureAll() error {
@@ -90,7 +93,16 @@ func measureAll() error {
 	if err != nil {
 		return err
 	}
-	b := &bench{small: *sizes == "small"}
+	b := &bench{small: *sizes != "full"}
+	if b.small && *sizes != "small" {
+		for text := range strings.SplitSeq(*sizes, ",") {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return fmt.Errorf("-sizes %s: want full, small, or numbers", *sizes)
+			}
+			b.counts = append(b.counts, n)
+		}
+	}
 	if b.dpb, err = filepath.Abs(*binary); err != nil {
 		return err
 	}
@@ -203,6 +215,14 @@ func of[T any](b *bench, full, small T) T {
 		return small
 	}
 	return full
+}
+
+// counted returns the numbers that a case takes one after the other.
+func counted(b *bench, full, small []int) []int {
+	if b.counts != nil {
+		return b.counts
+	}
+	return of(b, full, small)
 }
 
 // mkdir returns a new folder of the case.

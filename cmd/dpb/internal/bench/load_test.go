@@ -16,7 +16,7 @@ import (
 // load measures the load and check of many targets, at first and again, beside HCL's own parse of the same files.
 func load(b *bench) {
 	scale := growth{}
-	targets := of(b, []int{1000, 10_000, 100_000}, []int{200, 1000})
+	targets := counted(b, []int{1000, 10_000, 100_000}, []int{200, 1000})
 	for _, n := range targets {
 		b.loaded(n, &scale)
 	}
@@ -31,7 +31,7 @@ func (b *bench) loaded(targets int, scale *growth) {
 		try(os.RemoveAll(filepath.Join(dir, ".dpb")))
 		return timed(dir, b.dpb, "validate", "--json")
 	}
-	if targets > of(b, 10_000, 1000) { // how it grows is all that is asked of so many
+	if targets > 10_000 { // how it grows is all that is asked of so many
 		scale.add("load and check", targets, inTurn(2, false, first)[0])
 		return
 	}

@@ -20,7 +20,7 @@ func runQuietly(dir string, args ...string) usage {
 
 // stages measures what has nothing to do beside DVC and Snakemake.
 func stages(b *bench) {
-	for _, n := range of(b, []int{1000, 10_000}, []int{100}) {
+	for _, n := range counted(b, []int{1000, 10_000}, []int{100}) {
 		b.besideStages(n)
 	}
 }

@@ -20,7 +20,7 @@ var models = []struct{ name, reads, sql string }{
 
 // pipelines measures three models, from nothing and with nothing to do, beside dbt and SQLMesh on DuckDB, which make tables of a database of them.
 func pipelines(b *bench) {
-	rows := of(b, 10_000_000, 100_000)
+	rows := counted(b, []int{10_000_000}, []int{100_000})[0]
 	plays := b.plays(rows)
 	each := b.inDPB(plays)
 	peers := []struct {
