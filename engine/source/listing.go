@@ -51,7 +51,7 @@ func (f *Files) partitions(ws *engine.Workspace, t *engine.Target, now time.Time
 		return nil, nil
 	}
 	dir, _ := doublestar.SplitPattern(listing.Glob)
-	names, err := twice(func() ([]string, error) { return f.split(t.Label.Pkg, listing.Glob).list(f.Root) })
+	names, err := twice(f, func(d *dirs) ([]string, error) { return f.split(t.Label.Pkg, listing.Glob).list(f.Root, d) })
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (f *Files) partitions(ws *engine.Workspace, t *engine.Target, now time.Time
 			continue
 		}
 		seen[p.String()] = true
-		has, err := twice(func() (bool, error) { return f.has(t, p) })
+		has, err := twice(f, func(d *dirs) (bool, error) { return f.has(t, p, d) })
 		if err != nil {
 			return nil, err
 		}
@@ -74,12 +74,12 @@ func (f *Files) partitions(ws *engine.Workspace, t *engine.Target, now time.Time
 }
 
 // has says whether a partition of a source has files, as Observe would find them.
-func (f *Files) has(t *engine.Target, p engine.Partition) (bool, error) {
+func (f *Files) has(t *engine.Target, p engine.Partition, d *dirs) (bool, error) {
 	glob, err := t.Path.At(p, nil)
 	if err != nil {
 		return false, err
 	}
-	names, err := f.split(t.Label.Pkg, glob).match(f.Root)
+	names, err := f.split(t.Label.Pkg, glob).match(f.Root, d)
 	return len(names) > 0, err
 }
 

@@ -46,6 +46,7 @@ type Files struct {
 
 	mu       sync.Mutex
 	observed map[place]*observation
+	listed   *dirs
 	ingested map[cache.TreeDigest]bool
 }
 
@@ -78,46 +79,57 @@ func (f *Files) Observe(_ context.Context, pkg, glob string) (Snapshot, error) {
 		f.observed[at] = o
 	}
 	f.mu.Unlock()
-	o.once.Do(func() { o.snapshot, o.err = twice(func() (Snapshot, error) { return f.observe(at) }) })
+	o.once.Do(func() { o.snapshot, o.err = twice(f, func(d *dirs) (Snapshot, error) { return f.observe(at, d) }) })
 	return o.snapshot, o.err
 }
 
 // twice looks once more at what changed while it was looked at.
-func twice[T any](look func() (T, error)) (T, error) {
-	t, err := look()
+func twice[T any](f *Files, look func(*dirs) (T, error)) (T, error) {
+	t, err := look(f.dirs())
 	if errors.Is(err, disk.ErrChanging) || errors.Is(err, fs.ErrNotExist) {
-		return look()
+		return look(&dirs{})
 	}
 	return t, err
+}
+
+// dirs are the directories that were listed since all was forgotten.
+func (f *Files) dirs() *dirs {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.listed == nil {
+		f.listed = &dirs{}
+	}
+	return f.listed
 }
 
 // Forget has all be observed anew.
 func (f *Files) Forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.observed = nil
+	f.observed, f.listed = nil, nil
 }
 
 // Changed lists what is no longer as it was observed, of what used says: files, and globs that match others.
 func (f *Files) Changed(used func(cache.TreeDigest) bool) (out []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	now := &dirs{}
 	for at, o := range f.observed {
 		if o.err == nil && used(o.snapshot.Tree.Digest()) {
-			out = append(out, f.changed(at, o.snapshot)...)
+			out = append(out, f.changed(at, o.snapshot, now)...)
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-func (f *Files) changed(at place, s Snapshot) (out []string) {
+func (f *Files) changed(at place, s Snapshot, d *dirs) (out []string) {
 	for k, e := range s.Tree.Entries {
 		if file := s.file(e); !f.Stat.Still(file, s.stamps[k], e.Digest) {
 			out = append(out, file)
 		}
 	}
-	now, err := at.match(f.Root)
+	now, err := at.match(f.Root, d)
 	if err == nil && out == nil && !slices.EqualFunc(now, s.Tree.Entries, func(name string, e cache.Entry) bool { return name == e.Path }) {
 		out = append(out, path.Join(at.dir, at.pattern))
 	}
@@ -137,18 +149,18 @@ func (f *Files) split(pkg, glob string) place {
 	return place{dir, pattern}
 }
 
-func (f *Files) observe(at place) (Snapshot, error) {
-	names, err := at.match(f.Root)
+func (f *Files) observe(at place, d *dirs) (Snapshot, error) {
+	names, err := at.match(f.Root, d)
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("%s: %w", path.Join(at.dir, at.pattern), err)
 	}
 	entries, stamps := make([]cache.Entry, 0, len(names)), make([]disk.Stamp, 0, len(names))
 	for _, name := range names {
-		d, info, err := f.Stat.Digest(filepath.Join(at.dir, filepath.FromSlash(name)))
+		digest, info, err := f.Stat.Digest(filepath.Join(at.dir, filepath.FromSlash(name)))
 		if err != nil {
 			return Snapshot{}, err
 		}
-		entries = append(entries, cache.Entry{Path: name, Kind: cache.File, Digest: d, Size: info.Size()})
+		entries = append(entries, cache.Entry{Path: name, Kind: cache.File, Digest: digest, Size: info.Size()})
 		stamps = append(stamps, disk.StampOf(info))
 	}
 	t, err := cache.NewTree(entries) // in order of path, as the names are
@@ -156,7 +168,7 @@ func (f *Files) observe(at place) (Snapshot, error) {
 }
 
 // match lists the regular files that the pattern matches, in order. What can't be read is an error: it might have matched.
-func (p place) match(root string) (names []string, err error) {
+func (p place) match(root string, d *dirs) (names []string, err error) {
 	if !strings.ContainsAny(p.pattern, `*?[{\`) {
 		info, err := os.Stat(filepath.Join(p.dir, filepath.FromSlash(p.pattern)))
 		switch {
@@ -169,23 +181,23 @@ func (p place) match(root string) (names []string, err error) {
 		}
 		return []string{p.pattern}, nil
 	}
-	return p.list(root, doublestar.WithFilesOnly())
+	return p.list(root, d, doublestar.WithFilesOnly())
 }
 
 // list gives what the pattern, which has a wildcard, matches of files and folders, in order.
-func (p place) list(root string, options ...doublestar.GlobOption) ([]string, error) {
+func (p place) list(root string, d *dirs, options ...doublestar.GlobOption) ([]string, error) {
 	if info, err := os.Stat(p.dir); isAbsent(err) || err == nil && !info.IsDir() {
 		return nil, nil
 	}
-	names, err := doublestar.Glob(p.files(root), p.pattern, append(options, doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())...)
+	names, err := doublestar.Glob(p.files(root, d), p.pattern, append(options, doublestar.WithFailOnIOErrors(), doublestar.WithNoHidden())...)
 	slices.Sort(names)
 	return slices.Compact(names), err
 }
 
 // files is the file system below a glob's fixed part, where the outputs of the workspace at root are out of sight: wildcards match what people keep, and what
 // dpb shows comes and goes.
-func (p place) files(root string) fs.FS {
-	all := without{os.DirFS(p.dir).(files), ""}
+func (p place) files(root string, d *dirs) fs.FS {
+	all := without{files: os.DirFS(p.dir).(files), place: p, dirs: d}
 	outputs, err := filepath.Rel(p.dir, filepath.Join(root, engine.OutputDir))
 	if err == nil && outputs != "." && filepath.IsLocal(outputs) {
 		all.hidden = filepath.ToSlash(outputs)
@@ -201,11 +213,13 @@ type files interface {
 // without is a file system of which locks and one folder are not listed; they are there for who names them. A lock tells what was made, and is no part of what that is made from.
 type without struct {
 	files
+	place
+	dirs   *dirs
 	hidden string // "" for none
 }
 
 func (w without) ReadDir(dir string) ([]fs.DirEntry, error) {
-	entries, err := w.files.ReadDir(dir)
+	entries, err := w.dirs.list(path.Join(w.dir, dir), w.part(dir))
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
 		return e.Name() == engine.LockFile || w.hidden != "" && dir == path.Dir(w.hidden) && e.Name() == path.Base(w.hidden)
 	}), err
@@ -280,7 +294,7 @@ func ingest(ctx context.Context, store *disk.Store, file string, want cache.Dige
 func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine.CodeFile, error) {
 	var out []engine.CodeFile
 	for _, glob := range globs {
-		files, err := twice(func() ([]engine.CodeFile, error) { return f.code(f.split(pkg, glob)) })
+		files, err := twice(f, func(d *dirs) ([]engine.CodeFile, error) { return f.code(f.split(pkg, glob), d) })
 		if err != nil {
 			return nil, fmt.Errorf("code %q: %w", glob, err)
 		}
@@ -293,8 +307,8 @@ func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine
 	return slices.CompactFunc(out, func(a, b engine.CodeFile) bool { return a.Path == b.Path }), nil
 }
 
-func (f *Files) code(at place) (out []engine.CodeFile, err error) {
-	names, err := at.match(f.Root)
+func (f *Files) code(at place, d *dirs) (out []engine.CodeFile, err error) {
+	names, err := at.match(f.Root, d)
 	if err != nil {
 		return nil, err
 	}
