@@ -18,7 +18,7 @@ const module = "github.com/dpb-build/dpb/"
 var layers = [][]string{
 	{"cache", "cache/disk", "cache/cachetest", "cache/fault"},
 	{"engine", "engine/graph"},
-	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/lock", "engine/openlineage", "engine/ledger", "engine/fingerprint", "engine/watch"},
+	{"engine/plan", "engine/exec", "engine/sandbox", "engine/worker", "engine/compare", "engine/contract", "engine/sql", "engine/sql/duckdb", "engine/source", "engine/publish", "engine/notify", "engine/git", "engine/lock", "engine/openlineage", "engine/ledger", "engine/fingerprint", "engine/watch"},
 	{"hcl", "hcl/diag", "engine/run"},
 	{"cmd/dpb", "cmd/dpb/internal/ui", "cmd/dpb/internal/bench", "cmd/dpb/internal/bench/seed"},
 }

@@ -80,7 +80,7 @@ func (a *app) ci(ctx context.Context, args []string, f ciFlags, w ciWriter) erro
 	if err != nil {
 		return err
 	}
-	prefix := a.inRepository()
+	prefix := a.inRepository(ctx)
 	if engine.HasErrors(problems) {
 		return errors.Join(a.report(problems, a.sources), w.broken(problems, prefix))
 	}
@@ -136,7 +136,7 @@ func (a *app) examine(ctx context.Context, s *run.Session, selected []graph.Sele
 
 // compareWithBase tells what differs from the revision that this is to be merged into.
 func (a *app) compareWithBase(ctx context.Context, s *run.Session, selected []graph.Selected, whole bool, f ciFlags, r *ui.Report) (err error) {
-	b, err := a.baseOf(f.against)
+	b, err := a.baseOf(ctx, f.against)
 	if err != nil && f.against == "" { // nobody asked for this one: the rest is reported all the same
 		b, err = base{none: "compared with no revision: " + err.Error()}, nil
 	}
@@ -149,7 +149,7 @@ func (a *app) compareWithBase(ctx context.Context, s *run.Session, selected []gr
 	}
 	json := a.json
 	a.json = false // what is wrong with the files of the revision is no result
-	past, done, err := a.past(b.revision, s.Graph.Workspace)
+	past, done, err := a.past(ctx, b.revision, s.Graph.Workspace)
 	a.json = json
 	if err != nil && (codeOf(err) == exitUsage || f.against == "") {
 		r.Notes = append(r.Notes, err.Error())
@@ -175,8 +175,8 @@ func (a *app) compareWithBase(ctx context.Context, s *run.Session, selected []gr
 }
 
 // inRepository is where the workspace lies in its repository, with a slash at the end; "" at its root, and outside of any.
-func (a *app) inRepository() string {
-	prefix, err := checkout{a.root, "dpb ci"}.text("rev-parse", "--show-prefix")
+func (a *app) inRepository(ctx context.Context) string {
+	prefix, err := checkout{a.root, "dpb ci"}.text(ctx, "rev-parse", "--show-prefix")
 	if err != nil {
 		return ""
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/git"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/run"
 	"github.com/dpb-build/dpb/engine/source"
@@ -21,10 +23,10 @@ import (
 type checkout struct{ root, flag string }
 
 // git runs git in the workspace's root. Nothing that it does here writes to the repository.
-func (c checkout) git(stdin []byte, env []string, args ...string) ([]byte, error) {
-	cmd := exec.Command("git", append([]string{"-C", c.root}, args...)...)
+func (c checkout) git(ctx context.Context, stdin []byte, env []string, args ...string) ([]byte, error) {
+	cmd := git.Command(ctx, c.root, args...)
 	cmd.Stdin = bytes.NewReader(stdin)
-	cmd.Env = append(append(os.Environ(), "GIT_OPTIONAL_LOCKS=0"), env...)
+	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.Output()
 	exit := (*exec.ExitError)(nil)
 	switch {
@@ -38,20 +40,20 @@ func (c checkout) git(stdin []byte, env []string, args ...string) ([]byte, error
 }
 
 // text is the one line that git answers.
-func (c checkout) text(args ...string) (string, error) {
-	out, err := c.git(nil, nil, args...)
+func (c checkout) text(ctx context.Context, args ...string) (string, error) {
+	out, err := c.git(ctx, nil, nil, args...)
 	return strings.TrimSuffix(string(out), "\n"), err
 }
 
 // commit finds the commit that people call revision.
-func (c checkout) commit(revision string) (string, error) {
-	if _, err := c.text("rev-parse", "--git-dir"); err != nil {
+func (c checkout) commit(ctx context.Context, revision string) (string, error) {
+	if _, err := c.text(ctx, "rev-parse", "--git-dir"); err != nil {
 		if codeOf(err) == exitUsage {
 			return "", err
 		}
 		return "", usagef("%s needs a git checkout, and %s is in none", c.flag, c.root)
 	}
-	commit, err := c.text("rev-parse", "--verify", "--end-of-options", revision+"^{commit}")
+	commit, err := c.text(ctx, "rev-parse", "--verify", "--end-of-options", revision+"^{commit}")
 	if err != nil {
 		return "", usagef("%s %s: there is no such revision (git says: %w)", c.flag, revision, err)
 	}
@@ -59,8 +61,8 @@ func (c checkout) commit(revision string) (string, error) {
 }
 
 // changedSince lists files that differ from a revision, also new ones, by path from the workspace's root.
-func (c checkout) changedSince(revision string) ([]string, error) {
-	commit, err := c.commit(revision)
+func (c checkout) changedSince(ctx context.Context, revision string) ([]string, error) {
+	commit, err := c.commit(ctx, revision)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +71,7 @@ func (c checkout) changedSince(revision string) ([]string, error) {
 		{"diff", "--name-only", "--relative", "--no-renames", "-z", commit, "--"},
 		{"ls-files", "--others", "--exclude-standard", "-z"},
 	} {
-		b, err := c.git(nil, nil, args...)
+		b, err := c.git(ctx, nil, nil, args...)
 		if err != nil {
 			return nil, usagef("%s %s: git says: %w", c.flag, revision, err)
 		}
@@ -84,16 +86,16 @@ func (c checkout) changedSince(revision string) ([]string, error) {
 
 // extract writes the workspace's files as they are in a commit to a directory, through an index of its own, and returns where its root lies there. Files are as a
 // checkout would have them, but for large ones that git keeps elsewhere (LFS): of those it is the pointers.
-func (c checkout) extract(commit, dir string) (string, error) {
-	prefix, err := c.text("rev-parse", "--show-prefix")
+func (c checkout) extract(ctx context.Context, commit, dir string) (string, error) {
+	prefix, err := c.text(ctx, "rev-parse", "--show-prefix")
 	if err != nil {
 		return "", err
 	}
 	env := []string{"GIT_INDEX_FILE=" + filepath.Join(dir, "index"), "GIT_LFS_SKIP_SMUDGE=1"}
-	if _, err := c.git(nil, env, "read-tree", commit); err != nil {
+	if _, err := c.git(ctx, nil, env, "read-tree", commit); err != nil {
 		return "", err
 	}
-	files, err := c.git(nil, env, "ls-files", "-z")
+	files, err := c.git(ctx, nil, env, "ls-files", "-z")
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +104,7 @@ func (c checkout) extract(commit, dir string) (string, error) {
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return "", err
 	}
-	_, err = c.git(files, env, "checkout-index", "--quiet", "-z", "--stdin", "--prefix="+tree+"/")
+	_, err = c.git(ctx, files, env, "checkout-index", "--quiet", "-z", "--stdin", "--prefix="+tree+"/")
 	return root, err
 }
 
@@ -110,36 +112,36 @@ func (c checkout) extract(commit, dir string) (string, error) {
 type base struct{ name, revision, none string }
 
 // baseOf finds it: as asked for, else as the variables of GitHub and GitLab say, else by the default branch of origin.
-func (a *app) baseOf(asked string) (base, error) {
+func (a *app) baseOf(ctx context.Context, asked string) (base, error) {
 	c := checkout{a.root, "dpb ci"}
 	if asked != "" {
 		c.flag = "--against"
-		_, err := c.commit(asked)
+		_, err := c.commit(ctx, asked)
 		return base{name: asked, revision: asked}, err
 	}
 	if branch := os.Getenv("GITHUB_BASE_REF"); branch != "" {
-		return c.forkOf("origin/"+branch, "GITHUB_BASE_REF: fetch it, as with fetch-depth: 0 of actions/checkout")
+		return c.forkOf(ctx, "origin/"+branch, "GITHUB_BASE_REF: fetch it, as with fetch-depth: 0 of actions/checkout")
 	}
 	if sha := os.Getenv("CI_MERGE_REQUEST_DIFF_BASE_SHA"); sha != "" {
-		if _, err := c.commit(sha); err != nil {
+		if _, err := c.commit(ctx, sha); err != nil {
 			return base{}, usagef("%w; it is CI_MERGE_REQUEST_DIFF_BASE_SHA: fetch it, as with GIT_DEPTH: 0", err)
 		}
 		return base{name: "the target branch", revision: sha}, nil
 	}
-	ref, err := c.text("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+	ref, err := c.text(ctx, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
 	if err != nil || ref == "" {
 		return base{none: "compared with no revision: --against names one"}, nil
 	}
-	return c.forkOf(ref, "the default branch of origin")
+	return c.forkOf(ctx, ref, "the default branch of origin")
 }
 
 // forkOf is where the working tree's branch left another one.
-func (c checkout) forkOf(branch, source string) (base, error) {
-	tip, err := c.commit(branch)
+func (c checkout) forkOf(ctx context.Context, branch, source string) (base, error) {
+	tip, err := c.commit(ctx, branch)
 	if err != nil {
 		return base{}, usagef("%w; it is %s", err, source)
 	}
-	fork, err := c.text("merge-base", tip, "HEAD")
+	fork, err := c.text(ctx, "merge-base", tip, "HEAD")
 	if err != nil || fork == "" {
 		return base{}, usagef("%s and HEAD have no commit in common in this clone; it is %s", branch, source)
 	}
@@ -147,13 +149,13 @@ func (c checkout) forkOf(branch, source string) (base, error) {
 }
 
 // past loads the workspace as it was in a revision; done removes what that took. All its problems are told, and are errors of the command.
-func (a *app) past(revision string, now *engine.Workspace) (p run.Past, done func() error, err error) {
+func (a *app) past(ctx context.Context, revision string, now *engine.Workspace) (p run.Past, done func() error, err error) {
 	c := checkout{a.root, "--against"}
 	p.Revision = revision
-	if p.Commit, err = c.commit(revision); err != nil {
+	if p.Commit, err = c.commit(ctx, revision); err != nil {
 		return p, nil, err
 	}
-	if p.Changed, err = c.changedSince(revision); err != nil {
+	if p.Changed, err = c.changedSince(ctx, revision); err != nil {
 		return p, nil, err
 	}
 	dir, err := os.MkdirTemp("", "dpb-against-")
@@ -161,7 +163,7 @@ func (a *app) past(revision string, now *engine.Workspace) (p run.Past, done fun
 		return p, nil, err
 	}
 	done = func() error { return os.RemoveAll(dir) }
-	if p.Root, err = c.extract(p.Commit, dir); err == nil {
+	if p.Root, err = c.extract(ctx, p.Commit, dir); err == nil {
 		p.Graph, err = a.loadPast(revision, p.Root, now)
 	} else {
 		err = fmt.Errorf("--against %s: %w", revision, err)

@@ -75,7 +75,7 @@ bring all that was built from that revision up to date. It needs neither store n
 }
 
 func (a *app) planAgainst(ctx context.Context, s *run.Session, selected []graph.Selected, whole bool, f planFlags) error {
-	past, done, err := a.past(f.against, s.Graph.Workspace)
+	past, done, err := a.past(ctx, f.against, s.Graph.Workspace)
 	if err != nil {
 		return err
 	}

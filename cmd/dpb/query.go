@@ -195,7 +195,7 @@ func (a *app) affectedCmd() *cobra.Command {
 from a git revision, new ones included. A change of a pipeline.hcl can affect all targets of its package, one of dpb.hcl all of the workspace.` +
 			exits(exitOK, exitUsage, exitLocal),
 		Example: "  dpb query affected plays/clean.sql\n  dpb query affected --since origin/main --json",
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && since == "" {
 				return usagef("name files, or a git revision with --since")
 			}
@@ -205,7 +205,7 @@ from a git revision, new ones included. A change of a pipeline.hcl can affect al
 					return err
 				}
 				if since != "" {
-					more, err := checkout{a.root, "--since"}.changedSince(since)
+					more, err := checkout{a.root, "--since"}.changedSince(c.Context(), since)
 					if err != nil {
 						return err
 					}

@@ -1,9 +1,9 @@
 package run
 
 import (
+	"context"
 	"encoding/json"
 	"net/url"
-	"os/exec"
 	"path"
 	"regexp"
 	"slices"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/git"
 	"github.com/dpb-build/dpb/engine/openlineage"
 	"github.com/dpb-build/dpb/engine/plan"
 )
@@ -406,14 +407,14 @@ func (l *lineage) code(file, commit string) *openlineage.SourceCode {
 
 // repository asks git where the checkout came from.
 func (s *Session) repository() *repository {
-	git := func(args ...string) string {
-		out, err := exec.Command("git", append([]string{"-C", s.Root}, args...)...).Output()
+	ask := func(args ...string) string {
+		text, err := git.Text(context.Background(), s.Root, args...)
 		if err != nil {
 			return ""
 		}
-		return strings.TrimSpace(string(out))
+		return text
 	}
-	return &repository{url: webAddress(git("remote", "get-url", "origin")), prefix: git("rev-parse", "--show-prefix")}
+	return &repository{url: webAddress(ask("remote", "get-url", "origin")), prefix: ask("rev-parse", "--show-prefix")}
 }
 
 // scp is how git also writes a remote by SSH: git@host:path.

@@ -1,7 +1,7 @@
 package run
 
 import (
-	"os/exec"
+	"context"
 	"path"
 	"path/filepath"
 	"slices"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/git"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/lock"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -158,7 +159,7 @@ func ignoredByGit(root, paths string, count int) []bool {
 	if count == 0 {
 		return out
 	}
-	cmd := exec.Command("git", "-C", root, "check-ignore", "--no-index", "-z", "--stdin", "--verbose", "--non-matching")
+	cmd := git.Command(context.Background(), root, "check-ignore", "--no-index", "-z", "--stdin", "--verbose", "--non-matching")
 	cmd.Stdin = strings.NewReader(paths)
 	text, _ := cmd.Output() // its exit code says whether there is any
 	for k, fields := 0, strings.Split(string(text), "\x00"); k < count && len(fields) >= 4; k, fields = k+1, fields[4:] {
@@ -170,7 +171,7 @@ func ignoredByGit(root, paths string, count int) []bool {
 // tracked says whether git has files where a source that it ignores lies: they were added all the same.
 func (s *Session) tracked(n *graph.Node) bool {
 	glob, _ := n.Target.Path.At(n.Set.Partition(0), nil)
-	out, err := exec.Command("git", "-C", filepath.Join(s.Root, filepath.FromSlash(n.Target.Label.Pkg)), "ls-files", "-z", "--", ":(glob)"+glob).Output()
+	out, err := git.Command(context.Background(), filepath.Join(s.Root, filepath.FromSlash(n.Target.Label.Pkg)), "ls-files", "-z", "--", ":(glob)"+glob).Output()
 	return err == nil && len(out) > 0
 }
 

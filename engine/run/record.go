@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/fault"
 	"github.com/dpb-build/dpb/engine"
+	"github.com/dpb-build/dpb/engine/git"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/ledger"
 	"github.com/dpb-build/dpb/engine/plan"
@@ -233,16 +232,13 @@ func (b *build) keepJudgements(list []judgement) {
 
 // where says which commit the checkout stands at, and who works there.
 func (s *Session) where() (p engine.Provenance) {
-	git := func(args ...string) (string, error) {
-		out, err := exec.Command("git", append([]string{"-C", s.Root}, args...)...).Output()
-		return strings.TrimSpace(string(out)), err
-	}
+	ctx := context.Background() // what is recorded is whole, also when a build is stopped
 	p.User, p.Host = userAndHost()
-	commit, err := git("rev-parse", "HEAD")
+	commit, err := git.Text(ctx, s.Root, "rev-parse", "HEAD")
 	if err != nil {
 		return p // no repository, no commit, or no git
 	}
-	changes, err := git("status", "--porcelain", "--untracked-files=normal", "--", ".")
+	changes, err := git.Text(ctx, s.Root, "status", "--porcelain", "--untracked-files=normal", "--", ".")
 	p.Commit, p.Dirty = commit, err != nil || changes != ""
 	return p
 }
