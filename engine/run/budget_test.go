@@ -97,15 +97,15 @@ func days(t *testing.T) func() *Session {
 	}
 }
 
-// told hears of jobs, as "started day=2017-01-01", "finished day=2017-01-01" or "unjudged day=2017-01-01".
-type told struct {
+// hearing hears of jobs, as "started day=2017-01-01", "finished day=2017-01-01" or "unjudged day=2017-01-01".
+type hearing struct {
 	silent
 	of []string
 }
 
-func (x *told) Started(j Job) { x.of = append(x.of, "started "+j.Partition) }
+func (x *hearing) Started(j Job) { x.of = append(x.of, "started "+j.Partition) }
 
-func (x *told) Finished(j Job, o Outcome) {
+func (x *hearing) Finished(j Job, o Outcome) {
 	word := "finished "
 	if o.Unjudged {
 		word = "unjudged "
@@ -119,7 +119,7 @@ func TestBudgetLeavesVerdicts(t *testing.T) {
 	open := days(t)
 	build := func(opts Options, want ...string) Summary {
 		t.Helper()
-		s, events := open(), &told{}
+		s, events := open(), &hearing{}
 		opts.Jobs, opts.Order, opts.Events = 1, NewestFirst, events
 		summary, err := s.Build(context.Background(), everything(t, s.Graph), opts)
 		if err != nil || len(summary.Failures) > 0 {
