@@ -14,10 +14,13 @@ import (
 
 const gb = 1_000_000_000
 
+// spare is what is left to the rest of the machine.
+const spare = 4 * gb
+
 // roomFor is the largest size, of those given, of which so many copies fit into a folder.
 func roomFor(dir string, copies int64, sizes ...int64) int64 {
 	for _, n := range sizes {
-		if free(dir) > copies*n+gb {
+		if free(dir) > copies*n+spare {
 			return n
 		}
 	}

@@ -162,9 +162,9 @@ func (b *bench) foretold(c chain) {
 	dir := mkdir(b.dir, "foretold")
 	c.writeSources(dir)
 	c.writeDPB(dir, "cp")
-	timed(dir, b.dpb, "build", "-j2", "--progress", "quiet")
+	timed(dir, b.dpb, "build", "-j2", "--sandbox", "off", "--progress", "quiet")
 	c.writeDPB(dir, "cp", "-f")
-	_, text := capture(dir, nil, b.dpb, "plan", "--json")
+	_, text := capture(dir, nil, b.dpb, "plan", "--sandbox", "off", "--json")
 	var f struct {
 		Most struct {
 			AtLeast time.Duration `json:"at_least_ns"`
@@ -172,7 +172,7 @@ func (b *bench) foretold(c chain) {
 		}
 	}
 	try(json.Unmarshal([]byte(text), &f))
-	took := []float64{timed(dir, b.dpb, "build", "-j2", "--progress", "quiet").Wall}
+	took := []float64{timed(dir, b.dpb, "build", "-j2", "--sandbox", "off", "--progress", "quiet").Wall}
 	b.rows = append(b.rows,
 		row{What: "what plan says that takes at least", Unit: "s", DPB: []float64{f.Most.AtLeast.Seconds()}, Peer: "the build then", Beside: took},
 		row{What: "what it says that takes at most", Unit: "s", DPB: []float64{f.Most.AtMost.Seconds()}, Peer: "the build then", Beside: took})
