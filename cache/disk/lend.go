@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,4 +45,23 @@ func (s *Store) BlobPath(d cache.Digest) string {
 		return s.lentPath(d)
 	}
 	return own
+}
+
+// Keeps is Verify for the store's own copy of a blob: what is only lent is missing.
+func (s *Store) Keeps(ctx context.Context, d cache.Digest) error {
+	if s.lending.Load() {
+		if _, err := os.Lstat(s.path("blobs", d.String())); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("blob %s: %w", d.Short(), cache.ErrMissing)
+		}
+	}
+	return s.Verify(ctx, d)
+}
+
+// changed is the error of a file that was lent, and is another by now. The store is sound, and who lent it looks whether that matters.
+func (s *Store) changed(d cache.Digest) error {
+	file, err := os.Readlink(s.lentPath(d))
+	if err != nil {
+		file = "a file"
+	}
+	return fmt.Errorf("%s changed while it was read: %w", file, cache.ErrMissing)
 }

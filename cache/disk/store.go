@@ -213,14 +213,15 @@ func (s *Store) Open(_ context.Context, d cache.Digest) (io.ReadCloser, error) {
 }
 
 func (s *Store) open(d cache.Digest) (*checkedReader, error) {
-	f, err := os.Open(s.BlobPath(d))
+	path := s.BlobPath(d)
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s: %w", d.Short(), cache.ErrMissing)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &checkedReader{s: s, f: f, h: cache.NewHasher(), want: d}, nil
+	return &checkedReader{s: s, f: f, h: cache.NewHasher(), want: d, lent: path != s.path("blobs", d.String())}, nil
 }
 
 // checkedReader fails at the end if the bytes were not those of the digest.
@@ -229,6 +230,7 @@ type checkedReader struct {
 	f    *os.File
 	h    cache.Hasher
 	want cache.Digest
+	lent bool
 }
 
 func (r *checkedReader) Read(p []byte) (int, error) {
@@ -237,10 +239,14 @@ func (r *checkedReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.f.Read(p)
 	_, _ = r.h.Write(p[:n]) // a hash takes all
-	if err == io.EOF && r.h.Digest() != r.want {
+	switch {
+	case err != io.EOF || r.h.Digest() == r.want:
+		return n, err
+	case r.lent:
+		return n, r.s.changed(r.want)
+	default:
 		return n, r.s.damaged("blobs", r.want.String(), r.f)
 	}
-	return n, err
 }
 
 func (r *checkedReader) Close() error { return r.f.Close() }

@@ -280,7 +280,7 @@ func (f *Files) Check(s Snapshot) error {
 }
 
 func ingest(ctx context.Context, store *disk.Store, file string, want cache.Digest) error {
-	if err := store.Verify(ctx, want); !errors.Is(err, cache.ErrMissing) {
+	if err := store.Keeps(ctx, want); !errors.Is(err, cache.ErrMissing) {
 		return err
 	}
 	got, _, err := store.PutFile(ctx, file)
