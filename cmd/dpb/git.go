@@ -108,6 +108,43 @@ func (c checkout) extract(ctx context.Context, commit, dir string) (string, erro
 	return root, err
 }
 
+// overlay adds to an extracted workspace at root, below tree, links to what git ignores in the working tree: that is the same in both.
+func (c checkout) overlay(ctx context.Context, tree, root string) error {
+	out, err := c.git(ctx, nil, nil, "ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
+	if err != nil {
+		return err
+	}
+	in, err := os.OpenRoot(tree) // a link of the revision's must not lead out of it
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	below, err := filepath.Rel(tree, root)
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(string(out), "\x00") {
+		if name = filepath.FromSlash(strings.TrimSuffix(name, "/")); name != "" && filepath.IsLocal(name) {
+			lay(in, filepath.Join(below, name), filepath.Join(c.root, name))
+		}
+	}
+	return nil
+}
+
+// lay links a file or folder at a place where there is nothing; into a folder that is there goes what it lacks. What the revision has of its own stays.
+func lay(in *os.Root, at, file string) {
+	if info, err := in.Lstat(at); err == nil && info.IsDir() {
+		entries, _ := os.ReadDir(file) // what can't be read is told where it is read
+		for _, e := range entries {
+			lay(in, filepath.Join(at, e.Name()), filepath.Join(file, e.Name()))
+		}
+		return
+	}
+	if in.MkdirAll(filepath.Dir(at), 0o777) == nil {
+		_ = in.Symlink(file, at) // fails where the revision has a file or a link, which stays
+	}
+}
+
 // base is the revision that a pull request is to be merged into. Without one, none says why.
 type base struct{ name, revision, none string }
 
@@ -164,6 +201,9 @@ func (a *app) past(ctx context.Context, revision string, now *engine.Workspace) 
 	}
 	done = func() error { return os.RemoveAll(dir) }
 	if p.Root, err = c.extract(ctx, p.Commit, dir); err == nil {
+		err = c.overlay(ctx, filepath.Join(dir, "tree"), p.Root)
+	}
+	if err == nil {
 		p.Graph, err = a.loadPast(revision, p.Root, now)
 	} else {
 		err = fmt.Errorf("--against %s: %w", revision, err)
