@@ -70,46 +70,12 @@ keeps every version with the code that made it, and dpb status says in which sta
 	f.StringVarP(&a.dir, "directory", "C", "", "run as if dpb was started in this directory")
 	f.StringVar(&a.color, "color", "auto", "colours: auto, always or never")
 	f.StringVar(&a.nowText, "now", "", "the time that decides which partitions have ended, such as 2017-06-15T00:00:00Z; default: the clock")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%w; see %s --help", err, c.CommandPath()) })
 	root.AddCommand(a.initCmd(), a.buildCmd(), a.watchCmd(), a.planCmd(), a.statusCmd(), a.whyCmd(), a.logCmd(), a.showCmd(), a.exportCmd(), a.acceptCmd(), a.diffCmd(), a.lockCmd(), a.ciCmd(), a.verifyCmd(), a.gcCmd(), a.fsckCmd(), a.queryCmd(), a.graphCmd(), a.columnsCmd(),
 		a.fmtCmd(), a.validateCmd(), a.versionCmd())
-	for _, c := range root.Commands() {
-		wrapUsage(c)
-	}
+	usageErrors(root)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root
-}
-
-// needsSubcommand makes a command print its help, and refuse what is no command below it.
-func needsSubcommand(c *cobra.Command) {
-	c.Args = cobra.ArbitraryArgs // else cobra's own complaint comes first
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return c.Help()
-		}
-		text := ""
-		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-			text = fmt.Sprintf("; did you mean %q?", near[0])
-		}
-		return usagef("there is no command %q%s see %s --help", args[0], cmp.Or(text, ";"), c.CommandPath())
-	}
-	c.SuggestionsMinimumDistance = 2
-}
-
-// wrapUsage makes cobra's complaints about arguments usage errors.
-func wrapUsage(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usagef("%w; see %s --help", err, c.CommandPath())
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		wrapUsage(sub)
-	}
 }
 
 // prepare reads the flags that all commands have.

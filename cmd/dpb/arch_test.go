@@ -37,6 +37,7 @@ var only = map[string][]string{
 	"github.com/duckdb/duckdb-go/v2":   {"engine/sql/duckdb"},
 	"zombiezen.com/go/sqlite":          {"engine/ledger"},
 	"github.com/spf13/cobra":           {"cmd/dpb"},
+	"github.com/spf13/pflag":           {"cmd/dpb"},
 	"github.com/bmatcuk/doublestar":    {"engine/source", "hcl", "cmd/dpb"},
 	"github.com/klauspost/compress":    {"engine/sql/duckdb", "engine/fingerprint", "engine/ledger"},
 	"github.com/parquet-go/parquet-go": {"engine/fingerprint"},
