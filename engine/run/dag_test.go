@@ -18,7 +18,7 @@ import (
 	"github.com/dpb-build/dpb/engine/graph"
 )
 
-var seeds = flag.Int("seeds", 80, "how many random pipelines TestRandomPipelines builds")
+var seeds = flag.Int("seeds", 50, "how many random pipelines TestRandomPipelines builds")
 
 // pipeline is a random workspace that edits can change and go back.
 type pipeline struct {
