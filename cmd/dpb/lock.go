@@ -75,6 +75,9 @@ const (
 
 // withLocks opens a session that goes by the locks.
 func (a *app) withLocks(config run.Config, f func(*run.Session) error) error {
+	if !lock.There(a.root, config.Graph.Workspace.Packages) {
+		return usagef("there is no %s to build by: build without --locked, run dpb lock and commit", lock.FileName)
+	}
 	v, err := a.asOfLock(config.Graph)
 	if err != nil {
 		return err
@@ -204,14 +207,10 @@ func (a *app) tellLock(v *lockView, s *run.Session) {
 
 // checkLocked makes sure that the locks hold all that the working tree asks for, before anything is built by them.
 func (a *app) checkLocked(c *cobra.Command, args []string, f buildFlags) error {
-	ws, _, _, err := a.loadWorkspace()
-	if err == nil && ws != nil && !lock.There(a.root, ws.Packages) {
-		return usagef("there is no %s to build by: build without --locked, run dpb lock and commit", lock.FileName)
-	}
 	a.byLock = lockAlways
 	defer func() { a.byLock, a.until = lockNever, a.view }()
 	stale := []string{}
-	err = a.withSession(true, func(s *run.Session) error {
+	err := a.withSession(true, func(s *run.Session) error {
 		selected, err := a.selectPatterns(s.Graph, args, f.partitions)
 		if err != nil {
 			return err

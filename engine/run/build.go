@@ -366,14 +366,13 @@ func (b *build) settle(n *graph.Node, i int, d decision) {
 	case d.known != nil && !b.tries(id):
 		b.known[id] = d.known
 		b.enqueue(n, i)
-	case settled(d.state) && b.opts.Locked && b.refusesByLock(n, i):
+	case (d.state == engine.Fresh || d.state == engine.Frozen && b.opts.Locked) && b.refusesByLock(n, i):
 	case d.state == engine.Frozen && b.lostShown(n, i):
 		b.transition(n, i, failed)
 		b.fail(n, i, Outcome{Failure: Lost})
 	case d.state == engine.Frozen:
 		b.keepShown(n, i)
 		b.upToDateNow(n, i, b.adopted(n, i))
-	case d.state == engine.Fresh && b.refusesByLock(n, i):
 	case d.state == engine.Fresh:
 		if isJob(n) && (d.needed || b.owed[id]) {
 			b.owed[id] = true

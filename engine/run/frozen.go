@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -176,40 +177,34 @@ var errNotIsolated = errors.New("its frozen version was made without isolation, 
 
 // driftText says in a few words what a frozen action would be now; "" if that is what it is, or if nobody looked.
 func (s *Session) driftText(d *plan.Decider, n *graph.Node, i int) string {
-	if err := d.Problem(n.Base + graph.ActionID(i)); err != nil {
-		return "what it would be now is unknown: " + err.Error()
+	text, _, err := s.driftOf(d, n, i)
+	if err != nil {
+		return "it would be built anew, and its history can't be read"
 	}
+	return text
+}
+
+// driftOf is driftText with the changes behind it.
+func (s *Session) driftOf(d *plan.Decider, n *graph.Node, i int) (text string, changes []Change, err error) {
 	switch drift := d.Drift(n, i); drift {
 	case 0, engine.Fresh:
-		return ""
+		return "", nil, nil
 	case engine.Stale:
-		changes, err := s.wantedChanges(d, n, i)
-		if err != nil {
-			return "it would be built anew, and its history can't be read"
-		}
-		return "it would be built anew: " + driftReason(changes)
+		changes, err = s.wantedChanges(d, n, i)
+		return "it would be built anew: " + driftReason(changes), changes, err
 	default:
-		return "what it would be now is not known, as an input is " + drift.String()
+		return "what it would be now is not known, as an input is " + drift.String(), nil, nil
 	}
 }
 
 // drift explains what a frozen action would be now.
-func (e *explainer) drift(c *Cause, n *graph.Node, i int) (err error) {
-	c.Text = "it was accepted, and stays"
-	switch drift := e.d.Drift(n, i); drift {
-	case 0, engine.Fresh:
-		c.Text += "; it would be the same now"
-		return nil
-	case engine.Stale:
-		if c.Changes, err = e.s.wantedChanges(e.d, n, i); err != nil {
-			return err
-		}
-		c.Text += "; it would be built anew: " + driftReason(c.Changes)
-		return e.inputs(c, n, nil)
-	default:
-		c.Text += "; what it would be now is not known, as an input is " + drift.String()
-		return nil
+func (e *explainer) drift(c *Cause, n *graph.Node, i int) error {
+	text, changes, err := e.s.driftOf(e.d, n, i)
+	if err != nil {
+		return err
 	}
+	c.Text, c.Changes = "it was accepted, and stays; "+cmp.Or(text, "it would be the same now"), changes
+	return e.inputs(c, n, nil)
 }
 
 // driftReason is Reason, where no change of the key means that the rules did.
@@ -222,6 +217,9 @@ func driftReason(changes []Change) string {
 
 // refusesByLock fails a fresh action that is not what pipeline.lock holds.
 func (b *build) refusesByLock(n *graph.Node, i int) bool {
+	if !b.opts.Locked && !n.Target.Freeze.Set {
+		return false // most actions: nothing is gathered for them
+	}
 	var outputs []engine.VersionOutput
 	for k, o := range n.Target.Outputs {
 		outputs = append(outputs, engine.VersionOutput{Name: o.Name, Visible: b.decider.Tree(n, i, k)})

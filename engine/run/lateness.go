@@ -103,7 +103,7 @@ func (s *Session) thereSince(n *graph.Node, partition string) (first time.Time, 
 		if err != nil {
 			return first, err
 		}
-		first = earlier(first, at)
+		first = soonest(first, at)
 	}
 	return first, nil
 }
@@ -131,23 +131,15 @@ func (s *Session) acceptedSince(n *graph.Node, v engine.Version) (first time.Tim
 		case len(failing) == 0 && k == 0 && here:
 			return v.Created, nil
 		case len(failing) == 0:
-			return earlier(first, j.Made), nil
+			return soonest(first, j.Made), nil
 		}
 		a, err := s.acceptance(v.Label, v.Partition, "", engine.ContentOf(v.Outputs), failing)
 		if err != nil {
 			return first, err
 		}
 		if a != nil {
-			first = earlier(first, a.Time)
+			first = soonest(first, a.Time)
 		}
 	}
 	return first, nil
-}
-
-// earlier is the first of two times, of which zero is none.
-func earlier(x, y time.Time) time.Time {
-	if x.IsZero() || !y.IsZero() && y.Before(x) {
-		return y
-	}
-	return x
 }
