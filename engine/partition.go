@@ -242,6 +242,7 @@ type Segment struct {
 	Dimension string
 	Path      string // "input.NAME" or "output.NAME"
 	Eval      func(Partition) (string, error)
+	Source    string // of an Eval: the expression that it computes, which stands for itself; "" if there is none that does
 	Layout    string // of an Eval that writes the time of Dimension: how, as date() takes it
 }
 

@@ -2,14 +2,12 @@ package hcl
 
 import (
 	"fmt"
-	"github.com/bmatcuk/doublestar/v4"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -73,7 +71,7 @@ func (b *block) unseenFiles(t *engine.Target) {
 		seen := slices.ContainsFunc(t.Code, func(c engine.CodeRef) bool {
 			return !c.Source.IsZero() || doublestar.MatchUnvalidated(path.Clean(c.Glob), name)
 		})
-		if info, err := os.Stat(filepath.Join(b.shared.root, filepath.FromSlash(b.pkg), name)); err == nil && info.Mode().IsRegular() && !seen {
+		if !seen && b.ask(question{File: name}) {
 			b.warn(e.Exprs[i].Range(), fmt.Sprintf("add code = [%q]", name), "%s is not in code, so the job does not see it", name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -18,8 +19,11 @@ type decoder struct {
 	pkg      string
 	src      []byte
 	scope    *scope
+	mu       sync.Mutex // of sources: what texts compute may read files later on
 	sources  Sources
 	problems []engine.Problem
+	asked    []question
+	unsure   bool // a file could not be read: what was loaded may be another the next time, although no file has changed
 
 	pack    *engine.Package
 	targets []*engine.Target

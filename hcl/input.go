@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -192,7 +191,7 @@ func (d *edges) glob(b *block, in *engine.Input, text engine.Text, e hclsyntax.E
 
 // needFile reports a glob that matches no file of the package.
 func (b *block) needFile(at hcl.Range, glob string) {
-	if b.matches(glob) {
+	if b.ask(question{Glob: glob}) {
 		return
 	}
 	hint := "paths are relative to the package's folder"
@@ -213,11 +212,10 @@ func (b *block) declares(name string) bool {
 	})
 }
 
-// matches says whether a glob matches a file of the package.
-func (b *block) matches(glob string) bool {
+// matches says whether a glob matches a file below a folder.
+func matches(dir, glob string) bool {
 	found := errors.New("found")
-	dir := os.DirFS(filepath.Join(b.shared.root, filepath.FromSlash(b.pkg)))
-	err := doublestar.GlobWalk(dir, path.Clean(glob), func(string, fs.DirEntry) error { return found }, doublestar.WithFilesOnly(), doublestar.WithNoHidden())
+	err := doublestar.GlobWalk(os.DirFS(dir), path.Clean(glob), func(string, fs.DirEntry) error { return found }, doublestar.WithFilesOnly(), doublestar.WithNoHidden())
 	return err == found
 }
 

@@ -27,6 +27,7 @@ type Sources map[string][]byte
 // Options of Load.
 type Options struct {
 	Version string // dpb's own, checked against the workspace's requires; "" and "dev" skip the check
+	Kept    *Kept  // packages as an earlier process loaded them; nil loads all anew
 }
 
 // Load reads all packages below root. The workspace is usable only if no problem is an error. Problems are sorted.
@@ -34,8 +35,10 @@ func Load(root string, o Options) (*engine.Workspace, Sources, []engine.Problem)
 	ws := &workspace{root: root, teams: map[string]bool{}, dims: map[string]*dimension{}}
 	w := ws.load(o.Version)
 	dirs, problems := findPackages(root, w.StorePath)
-	loaded := make([]*decoder, len(dirs))
-	each(len(dirs), func(i int) { loaded[i] = ws.loadPackage(dirs[i]) })
+	loaded, entries := make([]*decoder, len(dirs)), make([]string, len(dirs))
+	o.Kept.open(ws, w.StorePath)
+	each(len(dirs), func(i int) { loaded[i], entries[i] = o.Kept.load(ws, dirs[i]) })
+	o.Kept.close(dirs, entries)
 
 	sources := Sources{}
 	for _, d := range append(loaded, ws.decoder) {

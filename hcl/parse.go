@@ -21,7 +21,20 @@ const (
 
 // read returns the text of the file at rel and keeps it for snippets, or reports why it can't.
 func (d *decoder) read(rel string) ([]byte, error) {
-	root, err := os.OpenRoot(d.shared.root) // follows no link that leads out of the workspace
+	src, err := d.shared.readFile(rel)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		d.unsure = true
+		return nil, err
+	}
+	d.sources[rel] = src
+	return src, nil
+}
+
+// readFile follows no link that leads out of the workspace.
+func (ws *workspace) readFile(rel string) ([]byte, error) {
+	root, err := os.OpenRoot(ws.root)
 	if err != nil {
 		return nil, fmt.Errorf("%s", cause(err))
 	}
@@ -42,7 +55,6 @@ func (d *decoder) read(rel string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s", cause(err))
 	}
-	d.sources[rel] = src
 	return src, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -201,13 +202,72 @@ func (b *block) computed(e hclsyntax.Expression, what string, n *names) (engine.
 	if !ok {
 		return engine.Segment{}, false
 	}
-	if _, err := asText(v); err != nil {
+	text, err := asText(v)
+	if err != nil {
 		b.report(e.Range(), "", "%s wants a string, not %s", what, typeName(v.Type()))
 		return engine.Segment{}, false
 	}
-	s := engine.Segment{Eval: c.at}
+	s := engine.Segment{Eval: c.at, Source: b.standalone(e)}
+	if again, err := b.evaluator(s.Source)(example); err != nil || again != text {
+		s.Source = ""
+	}
 	s.Dimension, s.Layout = b.dated(e)
 	return s, true
+}
+
+// standalone is the source of an expression with the values of locals in place of their names; "" where a value can't be written so that it stays what it is.
+func (b *block) standalone(e hclsyntax.Expression) string {
+	for _, t := range e.Variables() {
+		if name, _, _ := second(t); t.RootName() == "local" {
+			if v, found := b.scope.local(name); !found || !isPlain(v) {
+				return ""
+			}
+		}
+	}
+	return b.ruleText(e)
+}
+
+// isPlain says whether a value has the type of its literal.
+func isPlain(v cty.Value) bool {
+	switch t := v.Type(); {
+	case v == cty.NilVal || v.IsNull():
+		return false
+	case t.IsPrimitiveType():
+		return true
+	case !t.IsTupleType() && !t.IsObjectType():
+		return false
+	}
+	for _, part := range v.AsValueSlice() {
+		if !isPlain(part) {
+			return false
+		}
+	}
+	return true
+}
+
+// evaluator computes a standalone expression over partition. It is parsed when first needed.
+func (d *decoder) evaluator(source string) func(engine.Partition) (string, error) {
+	parse := sync.OnceValues(func() (*computation, error) {
+		e, diags := hclsyntax.ParseExpression([]byte(source), d.file, hcl.InitialPos)
+		if diags.HasErrors() {
+			return nil, diags
+		}
+		meterLoops(e)
+		c := &computation{expr: e, scope: d.scope, local: cty.EmptyObjectVal}
+		for _, t := range e.Variables() {
+			if name, _, ok := second(t); ok && t.RootName() == "partition" {
+				c.dims = append(c.dims, name)
+			}
+		}
+		return c, nil
+	})
+	return func(p engine.Partition) (string, error) {
+		c, err := parse()
+		if err != nil {
+			return "", err
+		}
+		return c.at(p)
+	}
 }
 
 // dated tells of date("YYYY/MM/DD", partition.day) the dimension and the layout.

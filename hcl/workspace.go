@@ -230,16 +230,21 @@ func compareVersions(a, b []int) int {
 
 // loadPackage reads the pipeline.hcl of one package.
 func (ws *workspace) loadPackage(pkg string) *decoder {
+	d := ws.packageDecoder(pkg)
+	d.pack = &engine.Package{Path: pkg, Range: engine.Range{File: d.file}}
+	if body := d.parse(); body != nil {
+		d.whole(body, packageKind).decodePackage()
+	}
+	return d
+}
+
+func (ws *workspace) packageDecoder(pkg string) *decoder {
 	file := PackageFile
 	if pkg != "" {
 		file = pkg + "/" + PackageFile
 	}
 	d := ws.newDecoder(file, pkg)
 	d.scope.parent = ws.scope
-	d.pack = &engine.Package{Path: pkg, Range: engine.Range{File: file}}
-	if body := d.parse(); body != nil {
-		d.whole(body, packageKind).decodePackage()
-	}
 	return d
 }
 

@@ -124,7 +124,7 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if limit := now.Add(-racy).UnixNano(); e.Mtime < limit && e.Ctime < limit {
+	if e.stamp().Settled(now) {
 		e.Digest = d
 		c.entries[path] = e
 		c.dirty = true
@@ -185,6 +185,12 @@ func (s Stamp) Changed() time.Time {
 		return time.Unix(0, s.ctime)
 	}
 	return time.Unix(0, s.mtime)
+}
+
+// Settled says whether a file is old enough for its stamp to tell a change after now.
+func (s Stamp) Settled(now time.Time) bool {
+	limit := now.Add(-racy).UnixNano()
+	return s.mtime < limit && s.ctime < limit
 }
 
 func (e statEntry) stamp() Stamp { return Stamp{e.Size, e.Mtime, e.Ctime, e.Inode} }

@@ -51,6 +51,7 @@ type app struct {
 	root    string
 	now     time.Time
 	sources hcl.Sources // of the workspace, for snippets
+	kept    *hcl.Kept   // its packages, for the next command
 }
 
 func (a *app) command() *cobra.Command {
@@ -191,8 +192,38 @@ func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem,
 	}
 	var ws *engine.Workspace
 	var problems []engine.Problem
-	ws, a.sources, problems = hcl.Load(a.root, hcl.Options{Version: version})
+	a.kept = a.keeping()
+	ws, a.sources, problems = hcl.Load(a.root, hcl.Options{Version: version, Kept: a.kept})
+	_ = a.kept.Save() // it only saves time
 	return ws, a.sources, problems, nil
+}
+
+// keeping says where packages are kept between commands: beside what else the store holds of this checkout.
+func (a *app) keeping() *hcl.Kept {
+	return &hcl.Kept{Program: thisProgram(), File: func(storePath string) string {
+		environment, err := run.EnvironmentOf(a.root)
+		if err != nil {
+			return ""
+		}
+		return filepath.Join(run.CheckoutDir(run.StoreDir(a.root, storePath), environment), run.PackagesFile)
+	}}
+}
+
+// thisProgram identifies the binary that runs; "" if it can't be told from one that was there a moment ago, or is no longer there.
+func thisProgram() string {
+	file, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return ""
+	}
+	stamp := disk.StampOf(info)
+	if !stamp.Settled(time.Now()) {
+		return ""
+	}
+	return fmt.Sprint(version, file, stamp)
 }
 
 // report prints problems; its error says that there were errors among them.
@@ -291,6 +322,9 @@ func (a *app) open(config run.Config, f func(*run.Session) error) error {
 	s, err := run.Open(config)
 	if err != nil {
 		return err
+	}
+	if !config.ReadOnly {
+		_ = a.kept.Save() // the first command makes the folder for it
 	}
 	s.Store.Warn = func(text string) { fmt.Fprintf(a.stderr, "warning: %s\n", ui.Text(text)) }
 	defer func() {

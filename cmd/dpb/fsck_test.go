@@ -112,6 +112,8 @@ func TestFsck(t *testing.T) {
 			write(t, dir, map[string]string{".dpb/checkouts/other/files": "x", ".dpb/checkouts/other/view": "x"})
 		},
 			`checkouts/other/view is damaged`, `removed`, ""},
+		{"packages", func(t *testing.T, dir string) { write(t, dir, map[string]string{".dpb/checkouts/other/packages": "x"}) },
+			`checkouts/other/packages is damaged`, `removed`, ""},
 		{"registration", func(t *testing.T, dir string) { write(t, dir, map[string]string{".dpb/checkouts/other/checkout": "x"}) },
 			`checkouts/other/checkout is damaged`, `removed`, ""},
 		{"killed process", func(t *testing.T, dir string) { write(t, dir, map[string]string{".dpb/jobs/p-1/tmp/x": "x"}) },

@@ -27,6 +27,9 @@ type Checkout struct {
 	retention    engine.Retention
 }
 
+// PackagesFile is in a checkout's folder: its packages as they were loaded, see package hcl.
+const PackagesFile = "packages"
+
 const (
 	checkoutFile   = "checkout"
 	checkoutHeader = "dpb checkout 1"
@@ -80,7 +83,12 @@ func decodeCheckout(environment string, b []byte) (c Checkout, err error) {
 }
 
 func (s *Session) checkoutDir(environment string) string {
-	return filepath.Join(s.Store.Dir, "checkouts", environment)
+	return CheckoutDir(s.Store.Dir, environment)
+}
+
+// CheckoutDir is where a store keeps what is of one environment alone.
+func CheckoutDir(store, environment string) string {
+	return filepath.Join(store, "checkouts", environment)
 }
 
 // readCheckout reads a registration. Of one that is missing or damaged nobody knows more than the environment.

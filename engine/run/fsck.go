@@ -183,7 +183,7 @@ func (c *checker) caches(context.Context) error {
 		return err
 	}
 	for _, e := range entries {
-		for name, sound := range map[string]func(string) (bool, error){"files": disk.StatsSound, "view": publish.Sound, checkoutFile: registrationSound} {
+		for name, sound := range map[string]func(string) (bool, error){"files": disk.StatsSound, "view": publish.Sound, checkoutFile: registrationSound, PackagesFile: sealed} {
 			file := filepath.Join(c.s.checkoutDir(e.Name()), name)
 			ok, err := sound(file)
 			if err != nil {
@@ -201,6 +201,9 @@ func (c *checker) caches(context.Context) error {
 	}
 	return nil
 }
+
+// sealed says whether a file of any kind is as it was written.
+func sealed(file string) (bool, error) { return disk.CheckSealed(file, "") }
 
 func registrationSound(file string) (bool, error) {
 	b, err := os.ReadFile(file)
