@@ -84,11 +84,16 @@ type resolver struct {
 	problems    []engine.Problem
 	sets        map[string]*Set
 	quarantines map[*engine.Output]*engine.Output
+	packages    map[string]*engine.Package // by path
 }
 
 // New resolves a workspace as of now. The graph is usable only if no problem is an error.
 func New(ws *engine.Workspace, now time.Time) (*Graph, []engine.Problem) {
-	r := &resolver{Graph: &Graph{Workspace: ws, byLabel: map[engine.Label]*Node{}, axes: map[string]*axis{}}, sets: map[string]*Set{}, quarantines: map[*engine.Output]*engine.Output{}}
+	r := &resolver{Graph: &Graph{Workspace: ws, byLabel: map[engine.Label]*Node{}, axes: map[string]*axis{}}, sets: map[string]*Set{}, quarantines: map[*engine.Output]*engine.Output{},
+		packages: map[string]*engine.Package{}}
+	for _, p := range ws.Packages {
+		r.packages[p.Path] = p
+	}
 	r.resolveDimensions(now)
 	var nodes []*Node
 	for _, t := range ws.Targets {
@@ -344,10 +349,8 @@ func (r *resolver) patterns(t *engine.Target) []engine.Pattern {
 	if t.Visibility != nil {
 		return t.Visibility
 	}
-	for _, p := range r.Workspace.Packages {
-		if p.Path == t.Label.Pkg {
-			return p.Visibility
-		}
+	if p := r.packages[t.Label.Pkg]; p != nil {
+		return p.Visibility
 	}
 	return nil
 }
