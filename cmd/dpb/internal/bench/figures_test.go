@@ -16,7 +16,7 @@ func TestTable(t *testing.T) {
 		{What: "no-op", Unit: "s", DPB: []float64{0.5}, Peer: "DVC", Beside: []float64{100}, Aim: aim{AtMost: 1.0 / 50}},
 		{What: "no-op", Unit: "s", DPB: []float64{0.5}, Peer: "ninja", Note: "not installed", Aim: aim{AtMost: 1}},
 		{What: "start", Unit: "ms", DPB: []float64{14}, Peer: "hello", Beside: []float64{2}, Aim: aim{More: 10}},
-		{What: "growth", DPB: []float64{1.04}, Aim: aim{Itself: 1.1}},
+		{What: "growth", DPB: []float64{1.04}, Aim: aim{Itself: 1.1}, Note: "no room for more"},
 	})
 	want := `| | dpb | beside | ratio | aim | |
 | --- | --- | --- | --- | --- | --- |
@@ -24,7 +24,7 @@ func TestTable(t *testing.T) {
 | no-op | 500 ms | DVC 100 s | 1/200 | ≤ 1/50 | met |
 | no-op | 500 ms | ninja: not installed |  | ≤ 1 |  |
 | start | 14.0 ms | hello 2.00 ms | 7.00 | ≤ 10 more | **not met** |
-| growth | 1.04 |  |  | itself ≤ 1.1 | met |
+| growth | 1.04 | no room for more |  | itself ≤ 1.1 | met |
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -42,6 +42,27 @@ func TestInTurn(t *testing.T) {
 	}
 	if want := []float64{3, 6, 7}; !slices.Equal(s[0].wall(), want) {
 		t.Errorf("a took %v, want %v: what runs to warm up counts for nothing", s[0].wall(), want)
+	}
+}
+
+// TestInTurnPatience has one thing that takes long and one that takes far too long: they run less often, and the other as often as it is to.
+func TestInTurnPatience(t *testing.T) {
+	var order []string
+	takes := func(name string, seconds float64) func() usage {
+		return func() usage { order = append(order, name); return usage{Wall: seconds} }
+	}
+	for _, c := range []struct {
+		warm bool
+		want string
+	}{{true, "q l t q l l q q q"}, {false, "q l t l q q q"}} {
+		order = nil
+		s := inTurn(4, c.warm, takes("q", 1), takes("l", patience/2.5), takes("t", patience+1))
+		if got := strings.Join(order, " "); got != c.want {
+			t.Errorf("warm %v: they ran in the order %s, want %s", c.warm, got, c.want)
+		}
+		if len(s[0]) != 4 || len(s[1]) != 2 || len(s[2]) != 1 {
+			t.Errorf("warm %v: %d, %d and %d repetitions, want 4, 2 and 1", c.warm, len(s[0]), len(s[1]), len(s[2]))
+		}
 	}
 }
 

@@ -71,20 +71,32 @@ func (s series) memory() (out []float64) {
 	return out
 }
 
+// patience is how many seconds the repetitions of one thing may take.
+const patience = 40
+
 // inTurn runs each so many times, one after the other, and every other time in the opposite order: what the machine does beside falls on all of them.
-// Before that each runs once unmeasured, if warm.
+// Before that each runs once unmeasured, if warm. What takes longer runs less often, as patience allows; and only once, with that measured, what takes more than that.
 func inTurn(times int, warm bool, each ...func() usage) []series {
 	out := make([]series, len(each))
-	order := make([]int, len(each))
+	left, order := make([]int, len(each)), make([]int, len(each))
 	for k := range order {
-		order[k] = k
-		if warm {
-			each[k]()
+		left[k], order[k] = times, k
+		if !warm {
+			continue
+		}
+		if u := each[k](); u.Wall > patience {
+			out[k], left[k] = series{u}, 0
 		}
 	}
-	for range times {
+	for slices.Max(left) > 0 {
 		for _, k := range order {
-			out[k] = append(out[k], each[k]())
+			if left[k] == 0 {
+				continue
+			}
+			u := each[k]()
+			out[k] = append(out[k], u)
+			left[k] = min(left[k]-1, int(patience/max(u.Wall, 0.001))-len(out[k]))
+			left[k] = max(left[k], 0)
 		}
 		slices.Reverse(order)
 	}

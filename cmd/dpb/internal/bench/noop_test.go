@@ -15,7 +15,35 @@ func noops(b *bench) {
 	for k, actions := range sizes {
 		b.noop(actions, k == len(sizes)-1, &scale)
 	}
+	if largest := of(b, 1_000_000, 10*sizes[len(sizes)-1]); free(b.dir) > int64(largest)*perAction+spare {
+		b.largest(largest, &scale)
+	} else {
+		scale.note = fmt.Sprintf("no room in memory for the files of %s", thousands(largest))
+	}
 	b.rows = append(b.rows, scale.rows()...)
+}
+
+// perAction is how many bytes a file system in memory takes for a source file, an output with its folders, and the records of an action.
+const perAction = 13_000
+
+// largest measures so many actions beside nothing: how time and memory grow is all that is asked of them.
+func (b *bench) largest(actions int, scale *growth) {
+	c := chainOf(actions)
+	dir := mkdir(b.dir, fmt.Sprint("dpb", actions))
+	defer os.RemoveAll(dir)
+	c.writeSources(dir)
+	c.writeDPB(dir, "cp")
+	timed(dir, *seeder, "-shown", dir, content)
+	b.settled()
+	s := inTurn(2, true,
+		func() usage { return timed(dir, b.dpb, "build", "--progress", "quiet", "//...") },
+		func() usage { return timed(dir, b.dpb, "plan", "//...") })
+	scale.add("no-op build", actions, s[0])
+	scale.add("plan of nothing to do", actions, s[1])
+	b.rows = append(b.rows,
+		row{What: fmt.Sprintf("no-op build, %s actions over as many files", thousands(actions)), Unit: "s", DPB: s[0].wall()},
+		row{What: "memory of that build", Unit: "MiB", DPB: s[0].memory()},
+		row{What: "plan of the same", Unit: "s", DPB: s[1].wall()})
 }
 
 func (b *bench) noop(actions int, last bool, scale *growth) {
@@ -51,13 +79,24 @@ func (b *bench) noop(actions int, last bool, scale *growth) {
 		row{What: "status of the same", Unit: "s", DPB: s[2].wall(), Peer: "ninja", Beside: ninja.wall(), Note: absent(ninja)},
 		row{What: "plan of the same", Unit: "s", DPB: s[1].wall(), Peer: "ninja", Beside: ninja.wall(), Note: absent(ninja)})
 	if !last {
+		b.gone(mine, beside)
 		return
 	}
+	defer b.gone(mine, beside)
 	b.rows = append(b.rows, row{What: "memory of that build", Unit: "MiB", DPB: s[0].memory(), Peer: "ninja", Beside: ninja.memory(), Note: absent(ninja), Aim: aim{AtMost: 2.5}})
 	b.changed(c, mine, beside)
 	c.writeDPB(mine, "cp", "-f")
 	all := inTurn(of(b, 5, 3), true, func() usage { return timed(mine, b.dpb, "plan", "//...") })[0]
 	b.rows = append(b.rows, row{What: fmt.Sprintf("plan after the arguments of all these %s changed", thousands(actions)), Unit: "s", DPB: all.wall()})
+}
+
+// gone makes room.
+func (b *bench) gone(dirs ...string) {
+	for _, dir := range dirs {
+		if dir != "" {
+			try(os.RemoveAll(dir))
+		}
+	}
 }
 
 // changed measures builds after one file of the last target has changed, so that one job runs: less what that job takes by itself.
@@ -216,6 +255,7 @@ func absent[T any](s []T) string {
 // growth collects how long something takes for several sizes.
 type growth struct {
 	names  []string
+	note   string // why it is not measured further
 	size   map[string][]float64
 	series map[string][]float64
 }
@@ -241,7 +281,7 @@ func (g *growth) rows() (out []row) {
 			continue
 		}
 		out = append(out, row{What: fmt.Sprintf("growth of %s, %s to %s: exponent of the steepest part", name, thousands(int(sizes[0])), thousands(int(sizes[len(sizes)-1]))),
-			DPB: []float64{steepest(sizes, g.series[name])}, Aim: aim{Itself: linear}})
+			DPB: []float64{steepest(sizes, g.series[name])}, Note: g.note, Aim: aim{Itself: linear}})
 	}
 	return out
 }

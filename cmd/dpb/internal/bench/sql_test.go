@@ -102,12 +102,12 @@ func (b *bench) inDBT(plays string) []func() usage {
 		for _, name := range []string{"bench.duckdb", "target", "before"} {
 			try(os.RemoveAll(filepath.Join(dir, name)))
 		}
-		u := runQuietly(dir, dbt, "run", "--profiles-dir", ".")
+		u := b.quietly(dir, dbt, "run", "--profiles-dir", ".")
 		mkdir(dir, "before")
 		timed(dir, "cp", "target/manifest.json", "before/")
 		return u
 	}, func() usage {
-		return runQuietly(dir, dbt, "run", "--profiles-dir", ".", "--select", "state:modified+", "--state", "before")
+		return b.quietly(dir, dbt, "run", "--profiles-dir", ".", "--select", "state:modified+", "--state", "before")
 	}}
 }
 
@@ -126,7 +126,7 @@ func (b *bench) inSQLMesh(plays string) []func() usage {
 		}
 		put(dir, "models/"+m.name+".sql", fmt.Sprintf("MODEL (name bench.%s, kind FULL);\n%s;\n", m.name, fmt.Sprintf(m.sql, from)))
 	}
-	apply := func() usage { return runQuietly(dir, sqlmesh, "plan", "--auto-apply", "--no-prompts") }
+	apply := func() usage { return b.quietly(dir, sqlmesh, "plan", "--auto-apply", "--no-prompts") }
 	return []func() usage{func() usage {
 		for _, name := range []string{"bench.duckdb", ".cache", "logs"} {
 			try(os.RemoveAll(filepath.Join(dir, name)))

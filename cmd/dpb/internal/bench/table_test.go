@@ -76,7 +76,7 @@ func table(rows []row) string {
 	b.WriteString("| | dpb | beside | ratio | aim | |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
 		mine, beside := median(r.DPB), median(r.Beside)
-		peer, ratio, verdict := "", "", ""
+		peer, ratio, verdict := r.Note, "", ""
 		if r.Peer != "" {
 			peer = r.Peer + ": " + cmp.Or(r.Note, "none")
 		}
