@@ -5,7 +5,6 @@ package cache
 import (
 	"encoding/hex"
 	"fmt"
-	"io"
 
 	"github.com/zeebo/blake3"
 )
@@ -83,11 +82,4 @@ func (h Hasher) Write(p []byte) (int, error) { return h.h.Write(p) }
 func (h Hasher) Digest() (d Digest) {
 	h.h.Sum(d[:0])
 	return d
-}
-
-// SumReader reads r to its end and returns the digest and the number of bytes.
-func SumReader(r io.Reader) (Digest, int64, error) {
-	h := NewHasher()
-	n, err := io.Copy(h, r)
-	return h.Digest(), n, err
 }

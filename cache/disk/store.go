@@ -133,9 +133,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (cache.Digest, int64, erro
 		return cache.Digest{}, 0, err
 	}
 	defer os.Remove(tmp.Name())
-	h := cache.NewHasher()
-	n, err := io.Copy(io.MultiWriter(tmp, h), contextReader{ctx, r})
-	d := h.Digest()
+	d, n, err := cache.SumReader(io.TeeReader(contextReader{ctx, r}, tmp))
 	if err == nil {
 		err = tmp.Chmod(0o444)
 	}

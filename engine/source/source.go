@@ -9,9 +9,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -154,17 +156,53 @@ func (f *Files) observe(at place, d *dirs) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("%s: %w", path.Join(at.dir, at.pattern), err)
 	}
-	entries, stamps := make([]cache.Entry, 0, len(names)), make([]disk.Stamp, 0, len(names))
-	for _, name := range names {
-		digest, info, err := f.Stat.Digest(filepath.Join(at.dir, filepath.FromSlash(name)))
-		if err != nil {
-			return Snapshot{}, err
+	entries, stamps := make([]cache.Entry, len(names)), make([]disk.Stamp, len(names))
+	err = onAll(len(names), func(k int) error {
+		digest, info, err := f.Stat.Digest(filepath.Join(at.dir, filepath.FromSlash(names[k])))
+		if err == nil {
+			entries[k] = cache.Entry{Path: names[k], Kind: cache.File, Digest: digest, Size: info.Size()}
+			stamps[k] = disk.StampOf(info)
 		}
-		entries = append(entries, cache.Entry{Path: name, Kind: cache.File, Digest: digest, Size: info.Size()})
-		stamps = append(stamps, disk.StampOf(info))
+		return err
+	})
+	if err != nil {
+		return Snapshot{}, err
 	}
 	t, err := cache.NewTree(entries) // in order of path, as the names are
 	return Snapshot{t, at.dir, stamps}, err
+}
+
+// onAll calls one for each of n files, on all processors. Its error is that of the first, in order, of those that failed.
+func onAll(n int, one func(k int) error) error {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	if workers < 2 {
+		for k := range n {
+			if err := one(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var next atomic.Int64
+	var failed atomic.Bool
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for k := int(next.Add(1)) - 1; k < n && !failed.Load(); k = int(next.Add(1)) - 1 {
+				if errs[k] = one(k); errs[k] != nil {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs { // those before it were begun before it, and ended
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // match lists the regular files that the pattern matches, in order. What can't be read is an error: it might have matched.
