@@ -200,13 +200,16 @@ func (a *app) loadWorkspace() (*engine.Workspace, hcl.Sources, []engine.Problem,
 
 // keeping says where packages are kept between commands: beside what else the store holds of this checkout.
 func (a *app) keeping() *hcl.Kept {
-	return &hcl.Kept{Program: thisProgram(), File: func(storePath string) string {
-		environment, err := run.EnvironmentOf(a.root)
-		if err != nil {
-			return ""
-		}
-		return filepath.Join(run.CheckoutDir(run.StoreDir(a.root, storePath), environment), run.PackagesFile)
-	}}
+	return &hcl.Kept{Program: thisProgram(), File: func(storePath string) string { return a.checkoutFile(storePath, run.PackagesFile) }}
+}
+
+// checkoutFile is where the store, or one that will be there, keeps a file of this checkout; "" if that can't be told.
+func (a *app) checkoutFile(storePath, name string) string {
+	environment, err := run.EnvironmentOf(a.root)
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(run.CheckoutDir(run.StoreDir(a.root, storePath), environment), name)
 }
 
 // thisProgram identifies the binary that runs; "" if it can't be told from one that was there a moment ago, or is no longer there.

@@ -32,9 +32,9 @@ how long jobs took, if that is known. Builds nothing and needs no store. With --
 					return err
 				}
 				problems = append(problems, more...)
-				for _, t := range ws.Targets {
-					problems = append(problems, run.CheckSQL(c.Context(), t)...)
-				}
+				checked := run.OpenCheckedSQL(a.checkoutFile(ws.StorePath, run.CheckedFile), thisProgram())
+				problems = append(problems, run.CheckSQL(c.Context(), ws.Targets, checked)...)
+				_ = checked.Save() // it only saves time
 				if !engine.HasErrors(problems) {
 					problems = append(problems, a.checkPromises(g)...)
 				}

@@ -15,7 +15,6 @@ import (
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 	"github.com/dpb-build/dpb/engine/plan"
-	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
 // build is one run of the scheduler. Only the goroutine that called Build touches it; workers and the recorder talk to it over channels.
@@ -465,45 +464,18 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("%d problems in SQL",
 
 // checkSQL looks at the statements of all targets that may have to run, before anything runs.
 func (b *build) checkSQL(ctx context.Context) error {
-	var problems []engine.Problem
+	var targets []*engine.Target
 	for _, n := range b.s.Graph.Nodes {
 		if slices.ContainsFunc(b.nodes[n.Index].phase, func(p phase) bool { return p == queued || p == waiting }) {
-			problems = append(problems, CheckSQL(ctx, n.Target)...)
+			targets = append(targets, n.Target)
 		}
 	}
-	problems = engine.SortProblems(problems)
+	problems := CheckSQL(ctx, targets, nil)
 	if engine.HasErrors(problems) {
 		return &RefusedError{problems}
 	}
 	b.warnings = problems
 	return nil
-}
-
-// CheckSQL asks the engine, if there is one, whether a target's statements, metrics and rejects read what they may and nothing else.
-func CheckSQL(ctx context.Context, t *engine.Target) (problems []engine.Problem) {
-	if duckdb.Version() == "" {
-		return nil
-	}
-	var inputs []string
-	for _, in := range t.Inputs {
-		inputs = append(inputs, in.Name)
-	}
-	if t.Kind == engine.SQL {
-		problems = duckdb.Check(ctx, t.SQL, inputs, t.PartitionBy)
-	}
-	for _, o := range t.Outputs {
-		for _, m := range o.Metrics {
-			if m.SQL != "" {
-				problems = append(problems, duckdb.CheckMetric(ctx, m, append([]string{o.Name}, inputs...), t.PartitionBy)...)
-			}
-		}
-		for _, r := range o.Rejects {
-			if r.Where != "" {
-				problems = append(problems, duckdb.CheckReject(ctx, r, o.Name, t.PartitionBy)...)
-			}
-		}
-	}
-	return problems
 }
 
 // loop starts jobs and takes their results until nothing is left to do.

@@ -27,8 +27,11 @@ type Checkout struct {
 	retention    engine.Retention
 }
 
-// PackagesFile is in a checkout's folder: its packages as they were loaded, see package hcl.
-const PackagesFile = "packages"
+// Files in a checkout's folder.
+const (
+	PackagesFile = "packages" // as they were loaded, see package hcl
+	CheckedFile  = "checked"  // see CheckedSQL
+)
 
 const (
 	checkoutFile   = "checkout"

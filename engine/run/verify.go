@@ -160,15 +160,15 @@ func (v *verifier) wanted(n *graph.Node, i int, key cache.ActionKey) bool {
 
 // checkSQL looks at the statements first, as a build does: another machine may have made the results.
 func (v *verifier) checkSQL(ctx context.Context) error {
-	var problems []engine.Problem
+	var targets []*engine.Target
 	seen := map[*graph.Node]bool{}
 	for _, r := range v.reruns {
 		if !seen[r.node] {
 			seen[r.node] = true
-			problems = append(problems, CheckSQL(ctx, r.node.Target)...)
+			targets = append(targets, r.node.Target)
 		}
 	}
-	if problems = engine.SortProblems(problems); engine.HasErrors(problems) {
+	if problems := CheckSQL(ctx, targets, nil); engine.HasErrors(problems) {
 		return &RefusedError{problems}
 	}
 	return nil

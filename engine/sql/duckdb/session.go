@@ -116,6 +116,7 @@ func (s *session) texts(ctx context.Context, query string, args ...any) ([][]str
 type plan struct {
 	mu        sync.Mutex // the session has one connection
 	session   *session
+	serialize *sql.Stmt // of the session; prepared when first needed
 	functions map[string]dpbsql.Function
 	made      made
 	ask       func(text string) ([]byte, error) // for trees, where there is no session
@@ -251,11 +252,17 @@ func (p *plan) tree(ctx context.Context, text string) ([]byte, error) {
 	if p.ask != nil {
 		return p.ask(text)
 	}
-	rows, err := p.session.texts(ctx, "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)", text)
-	if err != nil {
-		return nil, err
+	var err error
+	if p.serialize == nil {
+		if p.serialize, err = p.session.conn.PrepareContext(context.WithoutCancel(ctx), "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)"); err != nil {
+			return nil, p.session.failure(ctx, err)
+		}
 	}
-	return []byte(rows[0][0]), nil
+	var tree []byte
+	if err := p.serialize.QueryRowContext(ctx, text).Scan(&tree); err != nil {
+		return nil, p.session.failure(ctx, err)
+	}
+	return tree, nil
 }
 
 // quote writes a text literal.
