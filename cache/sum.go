@@ -10,22 +10,39 @@ import (
 // SumReader reads r to its end and returns the digest and the number of bytes. Of much data, what was read last is hashed while more is read, if a processor is
 // free for that.
 func SumReader(r io.Reader) (Digest, int64, error) {
+	first := pieces.Get().(*piece)
+	err := first.fill(r)
+	n := int64(first.n)
+	if err == io.EOF {
+		d := Sum(first.b[:n])
+		pieces.Put(first)
+		return d, n, nil
+	}
 	h := NewHasher()
-	n, err := sumAlone(h, r, little)
+	_, _ = h.Write(first.b[:n]) // a hash takes all
+	pieces.Put(first)
+	var more int64
 	if err == nil {
-		var more int64
-		if summing.Add(1) < int32(runtime.GOMAXPROCS(0)) {
-			more, err = sumTogether(h, r)
-		} else {
-			more, err = sumAlone(h, r, 1<<62)
-		}
-		summing.Add(-1)
-		n += more
+		more, err = sumRest(h, r)
 	}
 	if err == io.EOF {
 		err = nil
 	}
-	return h.Digest(), n, err
+	return h.Digest(), n + more, err
+}
+
+func sumRest(h Hasher, r io.Reader) (n int64, err error) {
+	if n, err = sumAlone(h, r, little); err != nil {
+		return n, err
+	}
+	var more int64
+	if summing.Add(1) < int32(runtime.GOMAXPROCS(0)) {
+		more, err = sumTogether(h, r)
+	} else {
+		more, err = sumAlone(h, r, 1<<62)
+	}
+	summing.Add(-1)
+	return n + more, err
 }
 
 // Data is read in pieces that stay in a processor's cache until they are hashed. little is what takes no longer than to share the work.
@@ -48,7 +65,7 @@ func sumAlone(h Hasher, r io.Reader, most int64) (n int64, err error) {
 	for n < most && err == nil {
 		err = p.fill(r)
 		n += int64(p.n)
-		_, _ = h.Write(p.b[:p.n]) // a hash takes all
+		_, _ = h.Write(p.b[:p.n])
 	}
 	return n, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -169,69 +168,4 @@ func KindOf(info fs.FileInfo) cache.Kind {
 		return cache.Exec
 	}
 	return cache.File
-}
-
-// Materialize writes a tree into a directory as read-only files that can be changed without harm to the store.
-func (s *Store) Materialize(ctx context.Context, t cache.Tree, dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	made := map[string]bool{dir: true}
-	for _, e := range t.Entries {
-		path := filepath.Join(dir, filepath.FromSlash(e.Path))
-		if parent := filepath.Dir(path); !made[parent] {
-			if err := os.MkdirAll(parent, 0o777); err != nil {
-				return err
-			}
-			made[parent] = true
-		}
-		if err := s.materialize(ctx, e, path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Store) materialize(ctx context.Context, e cache.Entry, path string) error {
-	switch e.Kind {
-	case cache.Dir:
-		return os.MkdirAll(path, 0o777)
-	case cache.Link:
-		return os.Symlink(filepath.FromSlash(e.Target), path)
-	case cache.Exec:
-		return s.CopyTo(ctx, e.Digest, path, 0o555)
-	}
-	return s.CopyTo(ctx, e.Digest, path, 0o444)
-}
-
-// CopyTo writes a blob to a new file of that mode.
-func (s *Store) CopyTo(ctx context.Context, d cache.Digest, path string, mode fs.FileMode) error {
-	if err := s.Verify(ctx, d); err != nil {
-		return err
-	}
-	from, err := os.Open(s.BlobPath(d))
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if !clone(to, from) {
-		err = copyAll(to, from)
-	}
-	return errors.Join(err, to.Chmod(mode), to.Close())
-}
-
-func copyAll(to, from *os.File) error {
-	info, err := from.Stat()
-	if err == nil {
-		err = Room(to.Name(), info.Size())
-	}
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(to, from)
-	return NoRoom(err, to.Name(), info.Size())
 }

@@ -207,47 +207,79 @@ func (s *Store) Open(_ context.Context, d cache.Digest) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.h = cache.NewHasher()
 	return r, nil
 }
 
 func (s *Store) open(d cache.Digest) (*checkedReader, error) {
 	path := s.BlobPath(d)
-	f, err := os.Open(path)
+	f, err := openPlain(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s: %w", d.Short(), cache.ErrMissing)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &checkedReader{s: s, f: f, h: cache.NewHasher(), want: d, lent: path != s.path("blobs", d.String())}, nil
+	return &checkedReader{s: s, f: f, want: d, lent: path != s.path("blobs", d.String())}, nil
 }
 
 // checkedReader fails at the end if the bytes were not those of the digest.
 type checkedReader struct {
 	s    *Store
 	f    *os.File
-	h    cache.Hasher
+	h    cache.Hasher // of who calls Read
 	want cache.Digest
 	lent bool
 }
 
 func (r *checkedReader) Read(p []byte) (int, error) {
-	if err := fault.At(fault.BlobRead); err != nil {
-		return 0, err
-	}
-	n, err := r.f.Read(p)
+	n, err := faultyReader{r.f}.Read(p)
 	_, _ = r.h.Write(p[:n]) // a hash takes all
-	switch {
-	case err != io.EOF || r.h.Digest() == r.want:
-		return n, err
-	case r.lent:
-		return n, r.s.changed(r.want)
-	default:
-		return n, r.s.damaged("blobs", r.want.String(), r.f)
+	if err == io.EOF && r.h.Digest() != r.want {
+		err = r.unsound()
 	}
+	return n, err
+}
+
+func (r *checkedReader) unsound() error {
+	if r.lent {
+		return r.s.changed(r.want)
+	}
+	return r.s.damaged("blobs", r.want.String(), r.f)
+}
+
+// verify reads a blob that was not read yet to its end and notes that it is sound. to, unless it is nil, gets a copy, which is to be used only if there is no error.
+func (r *checkedReader) verify(ctx context.Context, to io.Writer) error {
+	info, err := r.f.Stat()
+	if err != nil {
+		return err
+	}
+	var from io.Reader = contextReader{ctx, faultyReader{r.f}}
+	if to != nil {
+		from = io.TeeReader(from, to)
+	}
+	got, _, err := cache.SumReader(from)
+	switch {
+	case err != nil:
+		return err
+	case got != r.want:
+		return r.unsound()
+	}
+	r.s.verified.Store(r.want, entryOf(info))
+	return nil
 }
 
 func (r *checkedReader) Close() error { return r.f.Close() }
+
+// faultyReader fails where a test wants it to.
+type faultyReader struct{ r io.Reader }
+
+func (r faultyReader) Read(p []byte) (int, error) {
+	if err := fault.At(fault.BlobRead); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
 
 // damaged sets a file aside whose content is not what its name says, unless a sound one has taken its place already.
 func (s *Store) damaged(kind, hex string, f *os.File) error {
@@ -284,10 +316,8 @@ func (s *Store) Stat(_ context.Context, d cache.Digest) (int64, error) {
 
 // Verify checks that a blob is there and sound. Each process reads a blob once for this, and again if the file was touched since.
 func (s *Store) Verify(ctx context.Context, d cache.Digest) error {
-	if known, ok := s.verified.Load(d); ok {
-		if info, err := os.Stat(s.BlobPath(d)); err == nil && entryOf(info) == known {
-			return nil
-		}
+	if s.isVerified(d) {
+		return nil
 	}
 	if err := s.pin(d); err != nil {
 		return err
@@ -297,14 +327,17 @@ func (s *Store) Verify(ctx context.Context, d cache.Digest) error {
 		return err
 	}
 	defer r.Close()
-	info, err := r.f.Stat()
-	if err != nil {
-		return err
+	return r.verify(ctx, nil)
+}
+
+// isVerified says whether this process found a blob sound that nobody touched since.
+func (s *Store) isVerified(d cache.Digest) bool {
+	known, ok := s.verified.Load(d)
+	if !ok {
+		return false
 	}
-	if _, err = io.Copy(io.Discard, contextReader{ctx, r}); err == nil {
-		s.verified.Store(d, entryOf(info))
-	}
-	return err
+	info, err := os.Stat(s.BlobPath(d))
+	return err == nil && entryOf(info) == known
 }
 
 // Present says whether a tree and all its blobs are there. It reads no blob: damage shows when one is read.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,7 +175,11 @@ func useDamaged(t *testing.T, s *Store, d cache.Digest, use string) {
 	case "Verify":
 		err = s.Verify(t.Context(), d)
 	case "CopyTo":
-		err = s.CopyTo(t.Context(), d, filepath.Join(t.TempDir(), "copy"), 0o444)
+		copied := filepath.Join(t.TempDir(), "copy")
+		err = s.CopyTo(t.Context(), d, copied, 0o444)
+		if _, err := os.Lstat(copied); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("it left a copy: %v", err)
+		}
 	case "Put":
 		put(t, s, "some content")
 		return

@@ -1,0 +1,140 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dpb-build/dpb/cache"
+)
+
+// Materialize writes a tree into a directory as read-only files that can be changed without harm to the store.
+func (s *Store) Materialize(ctx context.Context, t cache.Tree, dir string) error {
+	if err := s.pinBlobs(t); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	made := map[string]bool{dir: true}
+	for _, e := range t.Entries {
+		if parent := filepath.Dir(placeOf(e, dir)); !made[parent] {
+			if err := os.MkdirAll(parent, 0o777); err != nil {
+				return err
+			}
+			made[parent] = true
+		}
+	}
+	return s.materializeAll(ctx, t.Entries, dir)
+}
+
+func placeOf(e cache.Entry, dir string) string {
+	return filepath.Join(dir, filepath.FromSlash(e.Path))
+}
+
+// pinBlobs pins what a tree is made of at once.
+func (s *Store) pinBlobs(t cache.Tree) error {
+	var all [][32]byte
+	for _, e := range t.Entries {
+		if e.Kind.IsFile() {
+			all = append(all, e.Digest)
+		}
+	}
+	return s.pin(all...)
+}
+
+// inRow is how many entries one goroutine takes at a time: most of them lie in one folder, in which two would wait for each other.
+const inRow = 64
+
+// materializeAll writes entries, whose folders are there, on all processors.
+func (s *Store) materializeAll(ctx context.Context, entries []cache.Entry, dir string) error {
+	rows := (len(entries) + inRow - 1) / inRow
+	errs := make([]error, rows)
+	var next atomic.Int64
+	var failed atomic.Bool
+	one := func() {
+		for k := int(next.Add(1)) - 1; k < rows && !failed.Load(); k = int(next.Add(1)) - 1 {
+			for _, e := range entries[k*inRow : min((k+1)*inRow, len(entries))] {
+				if errs[k] = s.materialize(ctx, e, placeOf(e, dir)); errs[k] != nil {
+					failed.Store(true)
+					break
+				}
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(rows, runtime.GOMAXPROCS(0)) - 1 {
+		others.Go(one)
+	}
+	one()
+	others.Wait()
+	for _, err := range errs { // the first one says it all
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) materialize(ctx context.Context, e cache.Entry, path string) error {
+	switch e.Kind {
+	case cache.Dir:
+		return os.MkdirAll(path, 0o777)
+	case cache.Link:
+		return os.Symlink(filepath.FromSlash(e.Target), path)
+	case cache.Exec:
+		return s.CopyTo(ctx, e.Digest, path, 0o555)
+	}
+	return s.CopyTo(ctx, e.Digest, path, 0o444)
+}
+
+// CopyTo writes a blob to a new file of that mode. If it fails, there is no file.
+func (s *Store) CopyTo(ctx context.Context, d cache.Digest, path string, mode fs.FileMode) error {
+	if err := s.pin(d); err != nil {
+		return err
+	}
+	from, err := s.open(d)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := openPlain(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(s.copyTo(ctx, to, from), to.Chmod(mode), to.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// copyTo shares a blob's blocks where the file system can, and checks it before, unless that was done. Else it is checked while it is copied.
+func (s *Store) copyTo(ctx context.Context, to *os.File, from *checkedReader) error {
+	info, err := from.f.Stat()
+	if err != nil {
+		return err
+	}
+	known, ok := s.verified.Load(from.want)
+	sound := ok && known == entryOf(info)
+	if info.Size() >= big && clone(to, from.f) {
+		if sound {
+			return nil
+		}
+		return from.verify(ctx, nil)
+	}
+	if err := Room(to.Name(), info.Size()); err != nil {
+		return err
+	}
+	if sound {
+		_, err = io.Copy(to, from.f)
+	} else {
+		err = from.verify(ctx, to)
+	}
+	return NoRoom(err, to.Name(), info.Size())
+}
