@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -116,8 +117,39 @@ func (k *Kept) load(ws *workspace, pkg string) (d *decoder, entry string) {
 		}
 	}
 	d = ws.loadPackage(pkg)
-	return d, d.entry()
+	if entry = d.entry(); entry == "" {
+		return d, ""
+	}
+	slim := ws.packageDecoder(pkg)
+	slim.sources = d.sources
+	return slim, entry
 }
+
+// fill gives a package what its entry holds. Until all are loaded they are held as entries, which are small and have nothing in them that the garbage collector would look at again and again.
+func (d *decoder) fill(entry string) *decoder {
+	if d.pack != nil {
+		return d
+	}
+	var e keptEntry
+	if !unpacked(entry, &e, d.complete) {
+		return d.shared.loadPackage(d.pkg) // can't be: it was packed just now
+	}
+	d.pack, d.targets, d.problems = e.Package, e.Targets, e.Warnings
+	return d
+}
+
+// loadAll loads packages, and returns their entries.
+func (k *Kept) loadAll(ws *workspace, packages []string) ([]*decoder, []string) {
+	loaded, entries := make([]*decoder, len(packages)), make([]string, len(packages))
+	if k != nil && k.entries != nil {
+		defer debug.SetGCPercent(debug.SetGCPercent(parsing))
+	}
+	each(len(packages), func(i int) { loaded[i], entries[i] = k.load(ws, packages[i]) })
+	return loaded, entries
+}
+
+// parsing is by how many percent what lasts may grow before garbage is collected. A parser makes a hundred times as much as an entry takes.
+const parsing = 400
 
 // entry is how a package is kept; "" if it can't be.
 func (d *decoder) entry() string {

@@ -35,9 +35,9 @@ func Load(root string, o Options) (*engine.Workspace, Sources, []engine.Problem)
 	ws := &workspace{root: root, teams: map[string]bool{}, dims: map[string]*dimension{}}
 	w := ws.load(o.Version)
 	dirs, problems := findPackages(root, w.StorePath)
-	loaded, entries := make([]*decoder, len(dirs)), make([]string, len(dirs))
 	o.Kept.open(ws, w.StorePath)
-	each(len(dirs), func(i int) { loaded[i], entries[i] = o.Kept.load(ws, dirs[i]) })
+	loaded, entries := o.Kept.loadAll(ws, dirs)
+	each(len(dirs), func(i int) { loaded[i] = loaded[i].fill(entries[i]) })
 	o.Kept.close(dirs, entries)
 
 	sources := Sources{}

@@ -3,6 +3,7 @@ package hcl
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -78,8 +79,23 @@ func facts(columns []engine.Column, metrics []*engine.Metric, rejects []*engine.
 	}}
 }
 
-// columnShape is the shape of a column's statistics; values are its own.
+// columnShape is the shape of a column's statistics; values are its own. There is one for each kind of values: shapes are never changed.
 func columnShape(values *shape) *shape {
+	if s, ok := columnShapes()[values]; ok {
+		return s
+	}
+	return newColumnShape(values)
+}
+
+var columnShapes = sync.OnceValue(func() map[*shape]*shape {
+	out := map[*shape]*shape{}
+	for _, s := range []*shape{anything, aNumber, aText, aBool, aTime} {
+		out[s] = newColumnShape(s)
+	}
+	return out
+})
+
+func newColumnShape(values *shape) *shape {
 	frequent := &shape{kind: record, what: "part of a frequent value", parts: map[string]*shape{"value": values, "rows": aNumber, "share": aNumber}}
 	return &shape{kind: record, what: "statistic of a column", parts: map[string]*shape{
 		"nulls": aNumber, "distinct": aNumber, "min": values, "max": values, "mean": aNumber, "stddev": aNumber, "entropy": aNumber,

@@ -67,6 +67,9 @@ func isLiteral(s engine.Segment) bool { return s.Dimension == "" && s.Path == ""
 
 // mentions says whether an expression refers to one of the roots.
 func mentions(e hclsyntax.Expression, roots ...string) bool {
+	if _, ok := literal(e); ok {
+		return false
+	}
 	return slices.ContainsFunc(e.Variables(), func(t hcl.Traversal) bool { return slices.Contains(roots, t.RootName()) })
 }
 

@@ -25,7 +25,7 @@ func (r *rule) check(t *engine.Target, o *engine.Output, in *engine.Input) {
 	if in != nil {
 		c.onEdge(in)
 	} else {
-		c.onOutput(t, o)
+		c.onOutput(t, o, mentions(e, "input", "output"))
 	}
 	c.names["replaced"] = c.self
 	c.names["prior"] = listOf(c.self)
@@ -133,9 +133,14 @@ func (c *checker) onEdge(in *engine.Input) {
 	c.names["parts"] = listOf(c.self)
 }
 
-func (c *checker) onOutput(t *engine.Target, o *engine.Output) {
+// onOutput sets what a rule on an output may name. What it may name of others takes a while to describe: only a rule that names any of it needs that.
+func (c *checker) onOutput(t *engine.Target, o *engine.Output, others bool) {
 	c.self = facts(o.Columns, o.Metrics, o.Rejects, false)
 	if t.Kind == engine.Source {
+		return
+	}
+	if !others {
+		c.names["input"], c.names["output"] = anything, anything
 		return
 	}
 	inputs := &shape{kind: record, what: "input", parts: map[string]*shape{}}

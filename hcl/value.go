@@ -15,6 +15,9 @@ import (
 // value computes a constant. It reports what is wrong, once, and is false for values that can't be used, also where a local that went wrong
 // was reported elsewhere.
 func (b *block) value(e hclsyntax.Expression, what string) (cty.Value, bool) {
+	if v, ok := literal(e); ok {
+		return v, true
+	}
 	if b.bareDate(e) {
 		return cty.NilVal, false
 	}
@@ -31,6 +34,19 @@ func (b *block) value(e hclsyntax.Expression, what string) (cty.Value, bool) {
 		return cty.NilVal, false
 	}
 	return v, true
+}
+
+// literal is the value of a text, true or false, written out: most expressions are, and nothing can be wrong with it.
+func literal(e hclsyntax.Expression) (cty.Value, bool) {
+	t, inQuotes := e.(*hclsyntax.TemplateExpr)
+	if inQuotes && t.IsStringLiteral() {
+		e = t.Parts[0]
+	}
+	l, ok := e.(*hclsyntax.LiteralValueExpr)
+	if !ok || l.Val.IsNull() || l.Val.Type() != cty.String && (inQuotes || l.Val.Type() != cty.Bool) {
+		return cty.NilVal, false
+	}
+	return l.Val, true
 }
 
 // eval computes an expression whose names were checked.
