@@ -73,6 +73,9 @@ func (tx *Tx) PutResult(r engine.Result, replace bool) (kept *engine.Result, err
 	if err != nil {
 		return nil, err
 	}
+	if err := tx.exec("INSERT OR IGNORE INTO result (key, body) VALUES (?, ?)", r.Key[:], string(b)); err != nil || tx.conn.Changes() > 0 {
+		return nil, err // nearly always it is new
+	}
 	old, found, err := findResult(tx.conn, r.Key)
 	if err != nil {
 		return nil, err
