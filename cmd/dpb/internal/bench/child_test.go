@@ -37,7 +37,7 @@ func fingerprint(b *bench) {
 }
 
 func diff(b *bench) {
-	m := benchmark(b, of(b, 3, 1), "1x", "./engine/sql/duckdb", of(b, "Diff", "Diff/5000000"))
+	m := benchmark(b, 1, "1x", "./engine/sql/duckdb", of(b, "Diff", "Diff/5000000"))
 	for _, rows := range of(b, []int{5_000_000, 10_000_000}, []int{5_000_000}) {
 		name := strconv.Itoa(rows)
 		b.rows = append(b.rows,
