@@ -17,7 +17,7 @@ import (
 var errUnsettled = errors.New("it changed while it was stored: whatever writes to it has to end before the job does")
 
 // Capture stores all that lies in a directory below a root and returns its tree. Whoever filled it is not trusted: no link is followed, nothing outside of the root
-// is read, and nothing is waited for.
+// is read, and nothing is waited for. Large files may be moved.
 func (s *Store) Capture(ctx context.Context, root *os.Root, dir string) (cache.Tree, error) {
 	c := capture{s, root, dir, nil}
 	if err := c.walk(ctx, ""); err != nil {
@@ -35,19 +35,27 @@ func (s *Store) CaptureFile(ctx context.Context, root *os.Root, file, name strin
 	return s.putEntries(ctx, []cache.Entry{{Path: name, Kind: KindOf(info), Digest: d, Size: info.Size()}})
 }
 
-// PutBelow stores a regular file below a root, as it is at one moment.
+// PutBelow stores a regular file below a root, as it is at one moment. A large one may be moved: it need not be there any more.
 func (s *Store) PutBelow(ctx context.Context, root *os.Root, file string) (d cache.Digest, info fs.FileInfo, err error) {
 	f, info, err := openBelow(root, file)
 	if err != nil {
 		return d, nil, err
 	}
 	defer f.Close()
-	d, n, err := s.putSized(ctx, f, info.Size())
+	d, moved, err := s.adopt(ctx, root, file, f, info)
+	if moved || err != nil {
+		return d, info, err
+	}
+	before, err := f.Stat() // it may be read-only by now
+	if err != nil {
+		return d, nil, err
+	}
+	d, n, err := s.putSized(ctx, f, before.Size())
 	if err != nil {
 		return d, nil, err
 	}
 	after, err := f.Stat()
-	if err == nil && (n != info.Size() || entryOf(after) != entryOf(info)) {
+	if err == nil && (n != info.Size() || entryOf(after) != entryOf(before)) {
 		err = errUnsettled
 	}
 	return d, info, err

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -21,4 +22,23 @@ func ChangeTime(info os.FileInfo) (ctime int64, inode uint64) {
 		return st.Ctim.Nano(), st.Ino
 	}
 	return 0, 0
+}
+
+// lease asks the system to hold off whoever opens a file to write, or cuts it, and to tell of that. It is refused while anybody has it open or mapped to write.
+func lease(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	return err == nil
+}
+
+// isLeased says whether nobody tried since lease.
+func isLeased(f *os.File) bool {
+	kind, err := unix.FcntlInt(f.Fd(), unix.F_GETLEASE, 0)
+	return err == nil && kind == unix.F_RDLCK
+}
+
+func endLease(f *os.File) { _, _ = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_UNLCK) }
+
+// linkOpen gives an open file another name.
+func linkOpen(f *os.File, name string) error {
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
 }
