@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,17 +16,22 @@ import (
 	"github.com/dpb-build/dpb/engine"
 )
 
+// pattern is compiled when it is first used: dpb starts faster so, and few commands need it.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
+
 // topHeader is the first line of a block outside of others, blockHeader that of any block.
 var (
-	topHeader   = regexp.MustCompile(`(?m)^(workspace|team|partition|store|locals|package|source|target)([ \t]+[^\s{=]+)*[ \t]*\{`)
-	blockHeader = regexp.MustCompile(`^[ \t]*[a-z_]+([ \t]+("[^"]*"|\w+))*[ \t]*\{[ \t\r]*$`)
+	topHeader   = pattern(`(?m)^(workspace|team|partition|store|locals|package|source|target)([ \t]+[^\s{=]+)*[ \t]*\{`)
+	blockHeader = pattern(`^[ \t]*[a-z_]+([ \t]+("[^"]*"|\w+))*[ \t]*\{[ \t\r]*$`)
 )
 
 // syntaxProblems says in our words why a text could not be parsed. After one mistake the parser stumbles over much that is right, so each
 // outermost block is parsed by itself, and only the first mistake in it counts.
 func syntaxProblems(file string, src []byte, diags hcl.Diagnostics) []engine.Problem {
 	starts := [][]int{{0}}
-	starts = append(append(starts, topHeader.FindAllIndex(src, -1)...), []int{len(src)})
+	starts = append(append(starts, topHeader().FindAllIndex(src, -1)...), []int{len(src)})
 	var out []engine.Problem
 	for i := range len(starts) - 1 {
 		from, to := starts[i][0], starts[i+1][0]
@@ -105,7 +111,7 @@ func (s *stumble) context() engine.Range {
 	for range 200 {
 		start := bytes.LastIndexByte(s.src[:end], '\n') + 1
 		line := string(s.src[start:end])
-		if blockHeader.MatchString(line) && len(line)-len(strings.TrimLeft(line, " \t")) < indent {
+		if blockHeader().MatchString(line) && len(line)-len(strings.TrimLeft(line, " \t")) < indent {
 			return engine.Range{File: s.diag.Subject.Filename, Start: posAt(s.src, start), End: posAt(s.src, end)}
 		}
 		if end = start - 1; end < 0 {
@@ -166,14 +172,14 @@ func (s *stumble) found() string {
 	case strings.TrimSpace(text) == "":
 		return "the end of the line"
 	}
-	if token := nextToken.FindString(text); token != "" && len(token) <= 30 {
+	if token := nextToken().FindString(text); token != "" && len(token) <= 30 {
 		return token
 	}
 	r, _ := utf8.DecodeRuneInString(text)
 	return string(r)
 }
 
-var nextToken = regexp.MustCompile(`^("[^"]*"|[\w.]+|[^\w\s"]+)`)
+var nextToken = pattern(`^("[^"]*"|[\w.]+|[^\w\s"]+)`)
 
 func (s *stumble) oneLine() engine.Problem {
 	return engine.Problem{
@@ -183,10 +189,10 @@ func (s *stumble) oneLine() engine.Problem {
 }
 
 var (
-	trailingOperator = regexp.MustCompile(`(&&|\|\||==|!=|<=|>=|[-+*/<>?:])$`)
-	leadingOperator  = regexp.MustCompile(`^(&&|\|\||==|!=|<=|>=|[-+*/%<>?:])`)
-	percentage       = regexp.MustCompile(`[0-9.]+[ \t]*%$`)
-	dateHour         = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d$`)
+	trailingOperator = pattern(`(&&|\|\||==|!=|<=|>=|[-+*/<>?:])$`)
+	leadingOperator  = pattern(`^(&&|\|\||==|!=|<=|>=|[-+*/%<>?:])`)
+	percentage       = pattern(`[0-9.]+[ \t]*%$`)
+	dateHour         = pattern(`\d{4}-\d\d-\d\dT\d\d$`)
 )
 
 const inParentheses = "put the whole expression into parentheses: ( ... )"
@@ -194,9 +200,9 @@ const inParentheses = "put the whole expression into parentheses: ( ... )"
 func (s *stumble) noExpression() engine.Problem {
 	before := strings.TrimRight(s.before(), " \t\r")
 	atEnd := strings.TrimSpace(s.after()) == ""
-	switch op := trailingOperator.FindString(before); {
-	case percentage.MatchString(before):
-		share := percentage.FindString(before)
+	switch op := trailingOperator().FindString(before); {
+	case percentage().MatchString(before):
+		share := percentage().FindString(before)
 		s.markBefore(len(share))
 		text := strings.ReplaceAll(share, " ", "")
 		n, err := strconv.ParseFloat(strings.TrimSuffix(text, "%")+"e-2", 64)
@@ -221,7 +227,7 @@ func (s *stumble) noExpression() engine.Problem {
 
 func (s *stumble) noDefinition() engine.Problem {
 	text := s.after()
-	op := leadingOperator.FindString(text)
+	op := leadingOperator().FindString(text)
 	if op != "" && strings.TrimSpace(s.before()) == "" && strings.TrimSpace(text[len(op):]) != "" && !strings.HasPrefix(text, "--") {
 		s.mark(len(op))
 		return engine.Problem{Summary: "an expression can't go on with " + op + " in a new line", Hint: inParentheses}
@@ -251,8 +257,8 @@ func (s *stumble) noNewline() engine.Problem {
 	word := text[:len(text)-len(strings.TrimLeftFunc(text, isIdent))]
 	date := s.before() + word
 	switch {
-	case dateHour.MatchString(date):
-		date = dateHour.FindString(date)
+	case dateHour().MatchString(date):
+		date = dateHour().FindString(date)
 		s.end = s.at + len(word)
 		s.at = s.end - len(date)
 		return engine.Problem{Summary: "a date needs quotes", Hint: fmt.Sprintf("write %q", date)}
@@ -266,17 +272,17 @@ func (s *stumble) noNewline() engine.Problem {
 		return engine.Problem{Summary: "a comma can't end an attribute", Hint: "remove it: attributes stand on lines of their own"}
 	}
 	p := engine.Problem{Summary: "expected the end of the line, found " + s.found(), Hint: "put each attribute on a line of its own"}
-	if leadingOperator.MatchString(text) || strings.HasPrefix(text, "(") {
+	if leadingOperator().MatchString(text) || strings.HasPrefix(text, "(") {
 		p.Hint = ""
 	}
 	return p
 }
 
-var labelEquals = regexp.MustCompile(`^\s*(\w+)\s+"?([^"\s=]*)"?\s*$`)
+var labelEquals = pattern(`^\s*(\w+)\s+"?([^"\s=]*)"?\s*$`)
 
 func (s *stumble) badBlock() engine.Problem {
 	before := s.before()
-	m := labelEquals.FindStringSubmatch(before)
+	m := labelEquals().FindStringSubmatch(before)
 	if strings.HasPrefix(s.after(), "=") && m != nil {
 		p := engine.Problem{Summary: m[1] + " is a block and is not set with =", Hint: fmt.Sprintf("write %s %q { ... }", m[1], m[2])}
 		if value := strings.TrimSpace(s.after()[1:]); m[1] == "input" && strings.HasPrefix(value, `"`) {
@@ -321,10 +327,10 @@ func (s *stumble) lineString() engine.Problem {
 	return engine.Problem{Summary: `the closing " is missing`, Hint: "for text of several lines write <<END, the text, and a line with END alone"}
 }
 
-var heredoc = regexp.MustCompile(`<<-?[ \t]*(\w+)`)
+var heredoc = pattern(`<<-?[ \t]*(\w+)`)
 
 func (s *stumble) noEnd() engine.Problem {
-	all := heredoc.FindAllSubmatchIndex(s.src[:s.at], -1)
+	all := heredoc().FindAllSubmatchIndex(s.src[:s.at], -1)
 	if len(all) == 0 {
 		return engine.Problem{Summary: "the end of this text is missing"}
 	}
@@ -365,11 +371,11 @@ func (s *stumble) badOperator() engine.Problem {
 	return p
 }
 
-var firstLine = regexp.MustCompile(`:(\d+),\d+`)
+var firstLine = pattern(`:(\d+),\d+`)
 
 func (s *stumble) redefined() engine.Problem {
 	p := engine.Problem{Summary: s.text() + " is set twice", Hint: "remove one"}
-	if m := firstLine.FindStringSubmatch(s.diag.Detail); m != nil {
+	if m := firstLine().FindStringSubmatch(s.diag.Detail); m != nil {
 		p.Detail = "It is also in line " + m[1] + "."
 	}
 	return p
@@ -389,11 +395,11 @@ func (s *stumble) badEscape() engine.Problem {
 	return engine.Problem{Summary: text + " means nothing in a text", Hint: "write " + strings.Replace(text, `\`, `\\`, 1) + " for a backslash"}
 }
 
-var quotedWord = regexp.MustCompile(`^"([^"]*)"`)
+var quotedWord = pattern(`^"([^"]*)"`)
 
 func (s *stumble) quotedName() engine.Problem {
 	p := engine.Problem{Summary: "the name of an attribute has no quotes"}
-	if m := quotedWord.FindStringSubmatch(s.after()); m != nil {
+	if m := quotedWord().FindStringSubmatch(s.after()); m != nil {
 		s.mark(len(m[0]))
 		p.Hint = "write " + m[1] + " = ..."
 	}

@@ -10,21 +10,27 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/sandbox"
 )
 
+// pattern is compiled when it is first used: dpb starts faster so, and few commands need it.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
+}
+
 // What programs say when they can't have something.
 var (
-	saysAbsent   = regexp.MustCompile(`(?i)no such file|not found|cannot find|can't find|cannot open|can't open|could not open|does not exist|doesn't exist|enoent|filenotfound|nosuchfile|errno 2\b|unable to open|failed to open|cannot access|cannot stat|could not be read|not exist`)
-	saysReadOnly = regexp.MustCompile(`(?i)read-only file system|erofs|errno 30\b|readonlyfilesystem`)
-	saysDenied   = regexp.MustCompile(`(?i)permission denied|eacces|errno 13\b|accessdenied`)
-	saysNetwork  = regexp.MustCompile(`(?i)network is unreachable|enetunreach|temporary failure in name resolution|could not resolve|name or service not known|nodename nor servname|unknownhostexception|no such host|getaddrinfo|failed to resolve|eai_again|couldn't connect|connection refused|econnrefused|no route to host`)
-	notWritten   = regexp.MustCompile(`(?i)([^\s:'"]+)['"]?: read-only file system`)
-	noModule     = regexp.MustCompile(`No module named '?([\w.]+)|Cannot find module '([^']+)'`)
-	quoted       = regexp.MustCompile("'([^']+)'|\"([^\"]+)\"|`([^`]+)`|‘([^’]+)’")
-	unquoted     = regexp.MustCompile(`[^\s:;,()'"<>=\[\]‘’]+`)
+	saysAbsent   = pattern(`(?i)no such file|not found|cannot find|can't find|cannot open|can't open|could not open|does not exist|doesn't exist|enoent|filenotfound|nosuchfile|errno 2\b|unable to open|failed to open|cannot access|cannot stat|could not be read|not exist`)
+	saysReadOnly = pattern(`(?i)read-only file system|erofs|errno 30\b|readonlyfilesystem`)
+	saysDenied   = pattern(`(?i)permission denied|eacces|errno 13\b|accessdenied`)
+	saysNetwork  = pattern(`(?i)network is unreachable|enetunreach|temporary failure in name resolution|could not resolve|name or service not known|nodename nor servname|unknownhostexception|no such host|getaddrinfo|failed to resolve|eai_again|couldn't connect|connection refused|econnrefused|no route to host`)
+	notWritten   = pattern(`(?i)([^\s:'"]+)['"]?: read-only file system`)
+	noModule     = pattern(`No module named '?([\w.]+)|Cannot find module '([^']+)'`)
+	quoted       = pattern("'([^']+)'|\"([^\"]+)\"|`([^`]+)`|‘([^’]+)’")
+	unquoted     = pattern(`[^\s:;,()'"<>=\[\]‘’]+`)
 )
 
 // missedBytes is how much of a log's end is looked at for what a job missed, and maxMissed how many things are told.
@@ -77,12 +83,12 @@ func (m *missing) add(text string) {
 
 // look takes a line of a log. What it names counts only if the machine has it, and the job does not.
 func (m *missing) look(line string) {
-	if module := noModule.FindStringSubmatch(line); module != nil {
+	if module := noModule().FindStringSubmatch(line); module != nil {
 		m.module(module[1] + module[2])
 	}
-	absent, readOnly := saysAbsent.MatchString(line), saysReadOnly.MatchString(line)
-	if absent || readOnly || saysDenied.MatchString(line) {
-		if w := notWritten.FindStringSubmatch(line); w != nil {
+	absent, readOnly := saysAbsent().MatchString(line), saysReadOnly().MatchString(line)
+	if absent || readOnly || saysDenied().MatchString(line) {
+		if w := notWritten().FindStringSubmatch(line); w != nil {
 			m.written(w[1])
 		}
 		for _, name := range names(line) {
@@ -93,17 +99,17 @@ func (m *missing) look(line string) {
 			}
 		}
 	}
-	if saysNetwork.MatchString(line) && !m.job.Target.Network {
+	if saysNetwork().MatchString(line) && !m.job.Target.Network {
 		m.add("it tried to reach another machine, or a service of this one: jobs have no network without network = true, which also needs valid_for or freeze")
 	}
 }
 
 // names lists what may be paths in a line: what stands in quotes, and words.
 func names(line string) (out []string) {
-	for _, q := range quoted.FindAllStringSubmatch(line, -1) {
+	for _, q := range quoted().FindAllStringSubmatch(line, -1) {
 		out = append(out, q[1]+q[2]+q[3]+q[4])
 	}
-	return append(out, unquoted.FindAllString(line, -1)...)
+	return append(out, unquoted().FindAllString(line, -1)...)
 }
 
 // place is where a path of the job's leads to: below the workspace if inside, else on the machine; "" into the job's own directories.
@@ -204,11 +210,11 @@ func (m *missing) declares(own string) (input string, ok bool) {
 	return "", false
 }
 
-var noWord = regexp.MustCompile(`[^a-z0-9_]+`)
+var noWord = pattern(`[^a-z0-9_]+`)
 
 // word makes a name for an input.
 func word(s string) string {
-	s = strings.Trim(noWord.ReplaceAllString(strings.ToLower(s), "_"), "_")
+	s = strings.Trim(noWord().ReplaceAllString(strings.ToLower(s), "_"), "_")
 	if s == "" || s[0] < 'a' || s[0] > 'z' {
 		s = "data" + s
 	}
