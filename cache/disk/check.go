@@ -258,4 +258,4 @@ func CheckSealed(file, header string) (bool, error) {
 }
 
 // StatsSound says whether what a StatCache saved can be read.
-func StatsSound(file string) (bool, error) { return CheckSealed(file, statMagic) }
+func StatsSound(file string) (bool, error) { return SoundTable(file, statMagic) }

@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,10 +25,12 @@ type StatCache struct {
 	file string
 	now  func() time.Time
 
-	mu      sync.Mutex
-	entries map[string]statEntry
-	latest  time.Time // that the clock showed, here or when the file was written
-	dirty   bool
+	mu      sync.RWMutex
+	load    sync.Once
+	saved   *Table               // what an earlier process left
+	entries map[string]statEntry // what this one found
+	dirty   map[string]bool      // of entries: not saved yet; those without an entry are forgotten
+	latest  time.Time            // that the clock showed, here or when the file was written
 
 	of *StatCache // a watching cache goes on with this one, and its entries are what it was asked for
 }
@@ -47,31 +47,48 @@ type statEntry struct {
 // racy is how old a file's times must be when it is read. It covers file systems that count whole seconds, or two.
 const racy = 2 * time.Second
 
-const statMagic = "dpb files 1\n"
+const statMagic = "dpb files 2\n"
 
-// OpenStatCache reads what an earlier process saved. A file that is missing or damaged is an empty cache.
+// OpenStatCache takes up what an earlier process saved, when it is first asked for. A file that is missing or damaged is an empty cache.
 func OpenStatCache(file string) *StatCache {
-	c := &StatCache{file: file, now: time.Now, entries: map[string]statEntry{}}
-	if b, err := os.ReadFile(file); err == nil {
-		c.entries = decodeStats(b)
-	}
-	if info, err := os.Stat(file); err == nil {
-		c.latest = info.ModTime()
-	}
-	return c
+	return &StatCache{file: file, now: time.Now, entries: map[string]statEntry{}, dirty: map[string]bool{}}
 }
 
 // clock reads the time. If it is earlier than it was before, nothing is known of any file any more.
 func (c *StatCache) clock() time.Time {
+	c.load.Do(func() {
+		c.saved = OpenTable(c.file, statMagic)
+		if info, err := os.Stat(c.file); err == nil {
+			c.latest = info.ModTime()
+		}
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now().Round(0) // without the reading that never goes back
-	if now.Before(c.latest) && len(c.entries) > 0 {
+	if now.Before(c.latest) {
 		clear(c.entries)
-		c.dirty = true
+		clear(c.dirty)
+		c.saved.Clear()
 	}
 	c.latest = now
 	return now
+}
+
+// known is what is remembered of a file.
+func (c *StatCache) known(path string) (statEntry, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if e, ok := c.entries[path]; ok {
+		return e, true
+	}
+	if c.dirty[path] {
+		return statEntry{}, false
+	}
+	b, ok := c.saved.Get(path)
+	if !ok {
+		return statEntry{}, false
+	}
+	return decodeStat(b)
 }
 
 // Digest returns the digest of a regular file, following links. It reads the file only if it may have changed.
@@ -88,9 +105,7 @@ func (c *StatCache) Digest(path string) (cache.Digest, os.FileInfo, error) {
 		return cache.Digest{}, f, fmt.Errorf("%s is not a regular file", path)
 	}
 	e := entryOf(f)
-	c.mu.Lock()
-	known, ok := c.entries[path]
-	c.mu.Unlock()
+	known, ok := c.known(path)
 	if ok && known.Size == e.Size && known.Mtime == e.Mtime && known.Ctime == e.Ctime && known.Inode == e.Inode {
 		return known.Digest, f, nil
 	}
@@ -126,8 +141,7 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 	defer c.mu.Unlock()
 	if e.stamp().Settled(now) {
 		e.Digest = d
-		c.entries[path] = e
-		c.dirty = true
+		c.entries[path], c.dirty[path] = e, true
 	}
 	return d, after, nil
 }
@@ -137,7 +151,7 @@ func (c *StatCache) Forget(path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, path)
-	c.dirty = true
+	c.dirty[path] = true
 }
 
 // Watching returns a cache that goes on with this one, and can tell whether the files that it was asked for are what they were.
@@ -211,19 +225,25 @@ func (c *StatCache) interruptible(r io.Reader) io.Reader {
 	return contextReader{c.Context, r}
 }
 
-// Save writes the cache for the next process, if anything changed.
+// Save writes what was found for the next process.
 func (c *StatCache) Save() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.dirty {
+	if c.saved == nil {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(c.file), 0o777); err != nil {
+	for path := range c.dirty {
+		if e, ok := c.entries[path]; ok {
+			c.saved.Put(path, e.encode())
+		} else {
+			c.saved.Delete(path)
+		}
+	}
+	if err := c.saved.Save(); err != nil {
 		return err
 	}
-	err := WriteFile(c.file, encodeStats(c.entries))
-	c.dirty = err != nil
-	return err
+	clear(c.dirty)
+	return nil
 }
 
 // WriteFile replaces a file in one step, so that a reader finds the old or the new content.
@@ -249,19 +269,23 @@ func WriteFile(name string, b []byte) error {
 	return fault.At(fault.StateReplaced)
 }
 
-// encodeStats writes the entries in order of path, sealed.
-func encodeStats(entries map[string]statEntry) []byte {
-	var b []byte
-	for _, path := range slices.Sorted(maps.Keys(entries)) {
-		e := entries[path]
-		b = binary.AppendUvarint(b, uint64(len(path)))
-		b = append(b, path...)
-		for _, n := range []uint64{uint64(e.Size), uint64(e.Mtime), uint64(e.Ctime), e.Inode} {
-			b = binary.LittleEndian.AppendUint64(b, n)
-		}
-		b = append(b, e.Digest[:]...)
+func (e statEntry) encode() []byte {
+	b := make([]byte, 0, statSize)
+	for _, n := range []uint64{uint64(e.Size), uint64(e.Mtime), uint64(e.Ctime), e.Inode} {
+		b = binary.LittleEndian.AppendUint64(b, n)
 	}
-	return Seal(statMagic, b)
+	return append(b, e.Digest[:]...)
+}
+
+const statSize = 4*8 + len(cache.Digest{})
+
+// decodeStat reads what encode wrote; false of anything else.
+func decodeStat(b []byte) (statEntry, bool) {
+	if len(b) != statSize {
+		return statEntry{}, false
+	}
+	number := func(k int) uint64 { return binary.LittleEndian.Uint64(b[8*k:]) }
+	return statEntry{int64(number(0)), int64(number(1)), int64(number(2)), number(3), cache.Digest(b[32:])}, true
 }
 
 // Seal frames what a process leaves for the next: a header, the body, and the digest of both.
@@ -278,26 +302,4 @@ func Unseal(header string, b []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return bytes.CutPrefix(b[:end], []byte(header))
-}
-
-// decodeStats reads what encodeStats wrote; anything else is an empty cache.
-func decodeStats(b []byte) map[string]statEntry {
-	out := map[string]statEntry{}
-	body, ok := Unseal(statMagic, b)
-	if !ok {
-		return out
-	}
-	const fixed = 4*8 + len(cache.Digest{})
-	for len(body) > 0 {
-		n, w := binary.Uvarint(body)
-		if w <= 0 || n > uint64(len(body)-w) || len(body)-w-int(n) < fixed {
-			return map[string]statEntry{}
-		}
-		path := string(body[w : w+int(n)])
-		body = body[w+int(n):]
-		number := func(k int) uint64 { return binary.LittleEndian.Uint64(body[8*k:]) }
-		out[path] = statEntry{int64(number(0)), int64(number(1)), int64(number(2)), number(3), cache.Digest(body[32:64])}
-		body = body[fixed:]
-	}
-	return out
 }

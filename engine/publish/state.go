@@ -1,109 +1,84 @@
 package publish
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/dpb-build/dpb/cache/disk"
+	"github.com/dpb-build/dpb/engine"
 )
 
-const magic = "dpb view 1\n"
+// magic begins the table of what is shown, by place.
+const magic = "dpb view 2\n"
 
-// encode writes the places in order, sealed.
-func encode(m map[string]shown) []byte {
-	var b []byte
-	text := func(s string) {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
+// encode writes a version and the files that are shown of it: each with the length of its name, the name and the stamp.
+func (s shown) encode() []byte {
+	b := append([]byte(nil), s.version[:]...)
+	for _, f := range s.files {
+		b = binary.AppendUvarint(b, uint64(len(f.name)))
+		b = append(b, f.name...)
+		b = f.stamp.Append(b)
 	}
-	for _, at := range sortedPlaces(m) {
-		s := m[at]
-		text(at)
-		b = append(b, s.version[:]...)
-		b = binary.AppendUvarint(b, uint64(len(s.files)))
-		for _, f := range s.files {
-			text(f.name)
-			for _, n := range []uint64{uint64(f.size), uint64(f.mtime), uint64(f.ctime), f.inode} {
-				b = binary.LittleEndian.AppendUint64(b, n)
-			}
-		}
-	}
-	return disk.Seal(magic, b)
-}
-
-// decode reads what encode wrote; anything else is an empty state, after which all is shown anew.
-func decode(b []byte) map[string]shown {
-	body, ok := disk.Unseal(magic, b)
-	if !ok {
-		return map[string]shown{}
-	}
-	r := reader{b: body, names: map[string]string{}}
-	out := map[string]shown{}
-	for len(r.b) > 0 && !r.bad {
-		at := string(r.text())
-		var s shown
-		r.b = r.b[copy(s.version[:], r.take(len(s.version))):]
-		n := int(r.number())
-		for range n {
-			if r.bad {
-				break
-			}
-			s.files = append(s.files, r.file())
-		}
-		out[at] = s
-	}
-	if r.bad {
-		return map[string]shown{}
-	}
-	return out
-}
-
-type reader struct {
-	b     []byte
-	bad   bool
-	names map[string]string // file names repeat
-}
-
-func (r *reader) take(n int) []byte {
-	if n > len(r.b) || n < 0 {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	return r.b[:n]
-}
-
-func (r *reader) number() uint64 {
-	n, w := binary.Uvarint(r.b)
-	if w <= 0 {
-		r.bad, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[w:]
-	return n
-}
-
-func (r *reader) text() []byte {
-	b := r.take(int(r.number()))
-	r.b = r.b[len(b):]
 	return b
 }
 
-func (r *reader) file() (f file) {
-	name := r.text()
-	known, ok := r.names[string(name)]
-	if !ok {
-		known = string(name)
-		r.names[known] = known
+// decode reads what encode wrote; false of anything else.
+func decode(b []byte) (s shown, ok bool) {
+	if len(b) < len(s.version) {
+		return s, false
 	}
-	f.name = known
-	b := r.take(32)
-	if b == nil {
-		return f
+	b = b[copy(s.version[:], b):]
+	for len(b) > 0 {
+		name, stamp, rest, ok := cutFile(b)
+		if !ok {
+			return s, false
+		}
+		s.files = append(s.files, file{string(name), stamp})
+		b = rest
 	}
-	at := func(k int) uint64 { return binary.LittleEndian.Uint64(b[8*k:]) }
-	f.size, f.mtime, f.ctime, f.inode = int64(at(0)), int64(at(1)), int64(at(2)), at(3)
-	r.b = r.b[32:]
-	return f
+	return s, true
+}
+
+func cutFile(b []byte) (name []byte, stamp disk.Stamp, rest []byte, ok bool) {
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)-w) {
+		return nil, stamp, nil, false
+	}
+	name, b = b[w:w+int(n)], b[w+int(n):]
+	stamp, b, ok = disk.CutStamp(b)
+	return name, stamp, b, ok
+}
+
+// glance looks at places in order and keeps its memory between them.
+type glance struct {
+	cursor disk.Cursor
+	at     []byte
+}
+
+// shows says whether the version is shown at the place, untouched.
+func (g *glance) shows(v *View, id engine.VersionID) bool {
+	v.mu.RLock()
+	b, ok := g.cursor.Get(v.shown, g.at)
+	v.mu.RUnlock()
+	b, same := bytes.CutPrefix(b, id[:])
+	if !ok || !same {
+		return false
+	}
+	g.at = append(g.at, '/')
+	end := len(g.at)
+	for len(b) > 0 {
+		name, stamp, rest, ok := cutFile(b)
+		if !ok {
+			return false
+		}
+		g.at = append(g.at[:end], name...)
+		if now, err := v.lstat(g.at); err != nil || now != stamp {
+			return false
+		}
+		b = rest
+	}
+	return true
 }
 
 // Sound says whether a view's state can be read.
-func Sound(file string) (bool, error) { return disk.CheckSealed(file, magic) }
+func Sound(file string) (bool, error) { return disk.SoundTable(file, magic) }

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/dpb-build/dpb/cache"
@@ -27,13 +27,14 @@ const Dir = engine.OutputDir
 // View is dpb-out of one checkout. What people change or delete there comes back with the next build. It is safe for concurrent use.
 type View struct {
 	root  string
-	file  string // where its state is kept
 	store *disk.Store
 
-	mu      sync.Mutex
-	shown   map[string]shown      // by place
-	touched map[string]bool       // places where that changed
-	known   map[engine.Label]bool // targets whose earlier outputs were looked for
+	mu    sync.RWMutex
+	shown *disk.Table           // by place
+	known map[engine.Label]bool // targets whose earlier outputs were looked for
+
+	out     atomic.Pointer[disk.Dir] // dpb-out; nil until it was looked at
+	glances sync.Pool
 
 	making  sync.Mutex
 	private *disk.Private // where folders are made before they take their place
@@ -47,32 +48,33 @@ type shown struct {
 
 // file tells whether somebody touched what dpb wrote.
 type file struct {
-	name         string
-	size         int64
-	mtime, ctime int64
-	inode        uint64
+	name  string
+	stamp disk.Stamp
 }
 
 // OpenView returns the view of a checkout. State that is missing or damaged means that all is shown anew.
 func OpenView(root, stateFile string, store *disk.Store) *View {
-	return &View{root: root, file: stateFile, store: store, shown: readState(stateFile), touched: map[string]bool{}, known: map[engine.Label]bool{}}
-}
-
-func readState(file string) map[string]shown {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return map[string]shown{}
-	}
-	return decode(b)
+	return &View{root: root, store: store, shown: disk.OpenTable(stateFile, magic), known: map[engine.Label]bool{},
+		glances: sync.Pool{New: func() any { return &glance{} }}}
 }
 
 // place is where an output lies, below dpb-out: //p:t at p/t, and of several outputs each at p/t.OUTPUT; then a folder a dimension.
 func place(label engine.Label, output string, p engine.Partition) string {
-	name := label.Name
-	if output != "" {
-		name += "." + output
+	return string(appendPlace(nil, label, output, p))
+}
+
+func appendPlace(b []byte, label engine.Label, output string, p engine.Partition) []byte {
+	if label.Pkg != "" {
+		b = append(append(b, label.Pkg...), '/')
 	}
-	return filepath.Join(filepath.FromSlash(label.Pkg), name, filepath.FromSlash(p.Path()))
+	b = append(b, label.Name...)
+	if output != "" {
+		b = append(append(b, '.'), output...)
+	}
+	for _, v := range p {
+		b = append(append(append(append(b, '/'), v.Dimension...), '='), v.Text...)
+	}
+	return b
 }
 
 // places lists where a target's outputs lie, in the order of the outputs.
@@ -89,31 +91,34 @@ func places(t *engine.Target, p engine.Partition) []string {
 
 // Current says whether dpb-out shows that version, untouched.
 func (v *View) Current(t *engine.Target, p engine.Partition, id engine.VersionID) bool {
-	for _, at := range places(t, p) {
-		v.mu.Lock()
-		s, ok := v.shown[at]
-		v.mu.Unlock()
-		if !ok || s.version != id || !v.untouched(at, s.files) {
+	g := v.glances.Get().(*glance)
+	defer v.glances.Put(g)
+	for _, o := range t.Outputs {
+		name := o.Name
+		if len(t.Outputs) == 1 {
+			name = ""
+		}
+		g.at = appendPlace(g.at[:0], t.Label, name, p)
+		if !g.shows(v, id) {
 			return false
 		}
 	}
 	return true
 }
 
-func (v *View) untouched(at string, files []file) bool {
-	for _, f := range files {
-		info, err := os.Lstat(filepath.Join(v.root, Dir, at, f.name))
-		if err != nil || stamp(f.name, info) != f {
-			return false
+// lstat looks at a file below dpb-out. That is opened once, and again where somebody put another one in its place.
+func (v *View) lstat(name []byte) (disk.Stamp, error) {
+	if d := v.out.Load(); d != nil {
+		if s, err := d.Lstat(name); err == nil {
+			return s, nil
 		}
 	}
-	return true
-}
-
-func stamp(name string, info fs.FileInfo) file {
-	f := file{name: name, size: info.Size(), mtime: info.ModTime().UnixNano()}
-	f.ctime, f.inode = disk.ChangeTime(info)
-	return f
+	d, err := disk.OpenDir(filepath.Join(v.root, Dir))
+	if err != nil {
+		return disk.Stamp{}, err
+	}
+	v.out.Store(d)
+	return d.Lstat(name)
 }
 
 // Point makes dpb-out show a version: each output's folder is made beside the old one and then takes its place.
@@ -168,7 +173,7 @@ func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.V
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.shown[at], v.touched[at] = shown{id, files}, true
+	v.shown.Put(at, shown{id, files}.encode())
 	return nil
 }
 
@@ -201,7 +206,7 @@ func stamps(dir string, tree cache.Tree) ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, stamp(name, info))
+		files = append(files, file{name, disk.StampOf(info)})
 	}
 	return files, nil
 }
@@ -243,9 +248,9 @@ func (v *View) keepOthers(at, old, new string) error {
 
 // showsIn says whether something is shown at a place or below it.
 func (v *View) showsIn(place string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for at := range v.shown {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for at := range v.shown.All() {
 		if rest, ok := strings.CutPrefix(at, place); ok && (rest == "" || rest[0] == filepath.Separator) {
 			return true
 		}
@@ -370,11 +375,9 @@ func (v *View) forget(t *engine.Target) error {
 func (v *View) drop(at string) shown {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s, ok := v.shown[at]
-	if ok {
-		delete(v.shown, at)
-		v.touched[at] = true
-	}
+	b, _ := v.shown.Get(at)
+	s, _ := decode(b)
+	v.shown.Delete(at)
 	return s
 }
 
@@ -414,26 +417,8 @@ func (v *View) prune(dir string) {
 func (v *View) Close() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	err := v.private.Close()
-	if len(v.touched) == 0 {
-		return err
-	}
-	state := readState(v.file)
-	for at := range v.touched {
-		delete(state, at)
-		if s, ok := v.shown[at]; ok {
-			state[at] = s
-		}
-	}
-	clear(v.touched)
-	if err := os.MkdirAll(filepath.Dir(v.file), 0o777); err != nil {
-		return err
-	}
-	return errors.Join(err, disk.WriteFile(v.file, encode(state)))
+	return errors.Join(v.private.Close(), v.shown.Save())
 }
-
-// sortedPlaces gives a state its one encoding.
-func sortedPlaces(m map[string]shown) []string { return slices.Sorted(maps.Keys(m)) }
 
 // Paths lists where a target's outputs lie at a partition, relative to the root: the file of a one-file output, else the folder.
 func Paths(t *engine.Target, p engine.Partition) []string {
