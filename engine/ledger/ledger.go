@@ -50,6 +50,8 @@ var (
 	contracts string
 	//go:embed builds.sql
 	builds string
+	//go:embed revision.sql
+	revision string
 	//go:embed from1.sql
 	from1 string
 	//go:embed from2.sql
@@ -61,12 +63,13 @@ var upgrades = []string{
 	from1 + contracts + "INSERT INTO pointer SELECT environment, target, partition, version, key, x'', outputs FROM pointer1; DROP TABLE pointer1;",
 	from2 + builds + `INSERT INTO run SELECT id, key, target, partition,
 		coalesce(CASE WHEN json_valid(body) THEN CAST(1000 * unixepoch(body ->> 'Started', 'subsec') AS INTEGER) END, 0), 0, body FROM run2; DROP TABLE run2;`,
+	revision + "INSERT INTO revision SELECT environment, randomblob(16) FROM pointer GROUP BY environment;",
 }
 
 const (
 	fileName      = "ledger.db"
 	applicationID = 0x64706231 // "dpb1"
-	formatVersion = 3
+	formatVersion = 4
 	readers       = 4
 )
 
@@ -240,7 +243,7 @@ func (f found) create(c *sqlite.Conn) (err error) {
 		return err
 	}
 	defer done(&err)
-	script := schema + contracts + builds
+	script := schema + contracts + builds + revision
 	switch err := f.check(c); {
 	case errors.As(err, &older):
 		script = strings.Join(upgrades[older.format-1:], "\n")
@@ -435,6 +438,32 @@ func (l *Ledger) HasPointers(workspace, environment string) (has bool, err error
 	err = l.query(`SELECT EXISTS (SELECT 1 FROM pointer p JOIN target t ON t.id = p.target WHERE p.environment = (SELECT id FROM environment WHERE name = ?) AND t.workspace = ?)`,
 		func(s *sqlite.Stmt) error { has = s.ColumnBool(0); return nil }, environment, workspace)
 	return has, err
+}
+
+// Revision names a state of all pointers of an environment: after each change it is another one, which no ledger had before. It is zero where there never was a pointer.
+type Revision [16]byte
+
+// Revision tells at which state the pointers of an environment are.
+func (l *Ledger) Revision(environment string) (r Revision, err error) {
+	err = l.read(func(c *sqlite.Conn) (err error) {
+		r, err = findRevision(c, environment)
+		return err
+	})
+	return r, err
+}
+
+// Revision is Ledger.Revision within the transaction.
+func (tx *Tx) Revision(environment string) (Revision, error) {
+	return findRevision(tx.conn, environment)
+}
+
+func findRevision(c *sqlite.Conn, environment string) (r Revision, err error) {
+	err = sqlitex.Execute(c, "SELECT pointers FROM revision WHERE environment = (SELECT id FROM environment WHERE name = ?)", &sqlitex.ExecOptions{Args: []any{environment},
+		ResultFunc: func(s *sqlite.Stmt) error {
+			s.ColumnBytes(0, r[:])
+			return nil
+		}})
+	return r, err
 }
 
 // Current is a pointer with what a build wants to know of its version.

@@ -579,7 +579,7 @@ func lock(t *testing.T, file, begin string) {
 func TestWhatIsNoLedger(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ script, want string }{
-		"a newer format":     {"PRAGMA application_id = 1685086769; PRAGMA user_version = 4; CREATE TABLE t (x)", "it has format 4, and this dpb knows 3 only: use the dpb that wrote it"},
+		"a newer format":     {"PRAGMA application_id = 1685086769; PRAGMA user_version = 5; CREATE TABLE t (x)", "it has format 5, and this dpb knows 4 only: use the dpb that wrote it"},
 		"another database":   {"CREATE TABLE t (x)", "this database is no ledger of dpb"},
 		"no database at all": {"", "file is not a database"},
 	} {

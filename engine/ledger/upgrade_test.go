@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -163,7 +164,7 @@ func TestUpgradeKeepsKeys(t *testing.T) {
 	other.Outputs[0].Tree = cache.TreeDigest{99}
 	write(t, l, func(tx *Tx) error { return putResult(tx, other, true) })
 	same(t, "pointers at a result that was replaced", len(currents(t, l, "here"))+len(currents(t, l, "there")), 0, nil)
-	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "3"} {
+	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "4"} {
 		same(t, q, ask(t, l, q), want, nil)
 	}
 }
@@ -325,7 +326,59 @@ func TestUpgradeFrom2(t *testing.T) {
 		return true, nil
 	}))
 	same(t, "runs later than a minute after the first", found, []time.Time{started.Add(time.Hour)}, nil)
-	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "3", "SELECT count(*) FROM build": "0"} {
+	for q, want := range map[string]string{"PRAGMA integrity_check": "ok", "PRAGMA foreign_key_check": "", "PRAGMA user_version": "4", "SELECT count(*) FROM build": "0"} {
 		same(t, q, ask(t, l, q), want, nil)
 	}
+}
+
+// TestUpgradeFrom3: all is as it was, and the pointers of each environment have a revision.
+func TestUpgradeFrom3(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	formatBefore(t, dir, 3, func(tx *Tx) error {
+		return errors.Join(tx.PutVersion(sampleVersion(1)), tx.Point("here", sampleVersion(1), shape, nil))
+	})
+	l := openLedger(t, dir)
+	fresh, _ := newLedger(t)
+	same(t, "tables", schemaOf(t, l), schemaOf(t, fresh), nil)
+	same(t, "pointer", currents(t, l, "here")[0].Version, sampleVersion(1).ID, nil)
+	if r, err := l.Revision("here"); err != nil || r == (Revision{}) {
+		t.Errorf("revision %v, %v", r, err)
+	}
+	same(t, "format", ask(t, l, "PRAGMA user_version"), "4", nil)
+}
+
+// TestRevision: each change of a pointer gives its environment another revision, and nothing else does.
+func TestRevision(t *testing.T) {
+	t.Parallel()
+	l, _ := newLedger(t)
+	seen := map[Revision]bool{{}: true}
+	before := map[string]Revision{}
+	step := func(what, changes string, f func(*Tx) error) {
+		t.Helper()
+		must(t, l.Write(t.Context(), f))
+		for _, environment := range []string{"here", "there"} {
+			r, err := l.Revision(environment)
+			must(t, err)
+			if changed := r != before[environment]; changed != (changes == environment) || changed && seen[r] {
+				t.Errorf("%s: the revision of %s was %x and is %x", what, environment, before[environment], r)
+			}
+			before[environment], seen[r] = r, true
+		}
+	}
+	v, w := sampleVersion(1), sampleVersion(2)
+	point := func(environment string, v engine.Version) func(*Tx) error {
+		return func(tx *Tx) error {
+			return errors.Join(tx.PutVersion(v), tx.Point(environment, v, shape, nil))
+		}
+	}
+	step("a version", "", func(tx *Tx) error { return tx.PutVersion(v) })
+	step("a pointer", "here", point("here", v))
+	step("one of another environment", "there", point("there", v))
+	step("the same again", "here", point("here", v))
+	step("another version", "here", point("here", w))
+	step("back", "here", point("here", v))
+	step("withdrawn", "here", func(tx *Tx) error { return tx.Withdraw(v.Workspace, "here", v.Label, v.Partition) })
+	step("withdrawn again", "", func(tx *Tx) error { return tx.Withdraw(v.Workspace, "here", v.Label, v.Partition) })
+	step("moved by hand", "there", func(tx *Tx) error { return tx.exec("UPDATE pointer SET partition = 'x'") })
 }

@@ -1,5 +1,5 @@
 -- application_id: 1685086769
--- user_version: 3
+-- user_version: 4
 -- journal_mode: wal
 CREATE TABLE target (id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, label TEXT NOT NULL, UNIQUE (workspace, label)) STRICT
 CREATE TABLE environment (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT
@@ -29,3 +29,7 @@ CREATE INDEX run_by_key ON run (key)
 CREATE INDEX run_by_target ON run (target, partition)
 CREATE INDEX run_by_start ON run (started, target)
 CREATE INDEX run_by_build ON run (build, target)
+CREATE TABLE revision (environment INTEGER PRIMARY KEY REFERENCES environment, pointers BLOB NOT NULL) STRICT
+CREATE TRIGGER pointer_inserted AFTER INSERT ON pointer BEGIN INSERT OR REPLACE INTO revision VALUES (new.environment, randomblob(16)); END
+CREATE TRIGGER pointer_deleted AFTER DELETE ON pointer BEGIN INSERT OR REPLACE INTO revision VALUES (old.environment, randomblob(16)); END
+CREATE TRIGGER pointer_updated AFTER UPDATE ON pointer BEGIN INSERT OR REPLACE INTO revision VALUES (old.environment, randomblob(16)), (new.environment, randomblob(16)); END
