@@ -3,6 +3,7 @@ package hcl
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 )
 
@@ -23,6 +25,16 @@ const (
 
 // Sources holds the text of each file that was read, by path relative to the root with slashes, for snippets in messages.
 type Sources map[string][]byte
+
+// Digest names the files that were read with their content, and nothing else.
+func (s Sources) Digest() cache.Digest {
+	h := cache.NewHasher()
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		fmt.Fprintf(h, "%d %s %d ", len(name), name, len(s[name]))
+		_, _ = h.Write(s[name])
+	}
+	return h.Digest()
+}
 
 // Options of Load.
 type Options struct {

@@ -58,9 +58,7 @@ func OpenStatCache(file string) *StatCache {
 func (c *StatCache) clock() time.Time {
 	c.load.Do(func() {
 		c.saved = OpenTable(c.file, statMagic)
-		if info, err := os.Stat(c.file); err == nil {
-			c.latest = info.ModTime()
-		}
+		c.latest = c.saved.Written()
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,9 +199,9 @@ func (s Stamp) Changed() time.Time {
 	return time.Unix(0, s.mtime)
 }
 
-// Settled says whether a file is old enough for its stamp to tell a change after now.
-func (s Stamp) Settled(now time.Time) bool {
-	limit := now.Add(-racy).UnixNano()
+// Settled says that a file with this stamp, looked at at that time or later, can't change without another stamp: its times were old enough then.
+func (s Stamp) Settled(at time.Time) bool {
+	limit := at.Add(-racy).UnixNano()
 	return s.mtime < limit && s.ctime < limit
 }
 

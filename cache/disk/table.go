@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/fault"
@@ -48,6 +49,15 @@ func OpenTable(file, header string) *Table {
 		t.decode(b)
 	}
 	return t
+}
+
+// Written is when the file was written last; zero if there was none.
+func (t *Table) Written() time.Time {
+	info, err := os.Stat(t.file)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 func (t *Table) decode(b []byte) {
@@ -290,6 +300,18 @@ func (t *Table) Save() error {
 	now.dirty, now.cleared = map[string]bool{}, false
 	*t = *now
 	return nil
+}
+
+// SaveAlone is Save for a table whose entries count together: if somebody else saved meanwhile, nothing is written.
+func (t *Table) SaveAlone() error {
+	switch {
+	case t.cleared:
+	case t.whole && !t.unchanged():
+		return nil
+	case !t.whole && OpenTable(t.file, t.header).last != t.last:
+		return nil
+	}
+	return t.Save()
 }
 
 // unchanged says that the file ends where it ended when it was read, with the same frame.

@@ -296,7 +296,7 @@ func (a *app) inSession(g *graph.Graph, readOnly bool, f func(*run.Session) erro
 		return err
 	}
 	config := run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
-		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode, ResolveLock: a.resolveLock || !readOnly && g.Workspace.Lock}
+		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode, Declared: a.sources.Digest(), ResolveLock: a.resolveLock || !readOnly && g.Workspace.Lock}
 	store := run.StoreDir(a.root, g.Workspace.StorePath)
 	_, err = disk.OpenExisting(store)
 	absent := errors.Is(err, disk.ErrNoStore)

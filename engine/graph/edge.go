@@ -67,6 +67,19 @@ func (s Selection) Len() int {
 	return n
 }
 
+// Stretch is where the partitions begin and how many there are, of a set where they lie side by side: of no more than one dimension.
+func (s Selection) Stretch() (from, n int, ok bool) {
+	switch {
+	case s.none:
+		return 0, 0, true
+	case len(s.set.spans) == 0:
+		return 0, 1, true
+	case len(s.set.spans) == 1:
+		return int(s.lo[0]), int(s.n[0]), true
+	}
+	return 0, 0, false
+}
+
 // Last is the greatest of the partitions' indices: the newest. It is false if there are none.
 func (s Selection) Last() (int, bool) {
 	if s.Len() == 0 {

@@ -3,11 +3,13 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
 	"time"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 )
 
@@ -46,6 +48,15 @@ func (g *Graph) Dimension(name string) *engine.Dimension {
 		return a.dimension
 	}
 	return nil
+}
+
+// Calendar names the values that all dimensions have now, and their times. Beside what is declared they are what the partitions of all targets follow from.
+func (g *Graph) Calendar() cache.SectionDigest {
+	var s engine.Section
+	for _, name := range slices.Sorted(maps.Keys(g.axes)) {
+		g.axes[name].describe(&s)
+	}
+	return s.Digest()
 }
 
 // Action returns the node and the partition of an action.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -85,6 +86,20 @@ func (a *axis) fillListed(now time.Time) error {
 		a.slots = nil
 	}
 	return nil
+}
+
+// describe writes all values with their times.
+func (a *axis) describe(s *engine.Section) {
+	s.Add("dimension", a.dimension.Name)
+	for _, text := range a.texts {
+		s.Add("value", text)
+	}
+	for _, t := range a.starts {
+		s.Add("start", strconv.FormatInt(t.Unix(), 10))
+	}
+	for _, slot := range a.slots {
+		s.Add("slot", strconv.Itoa(slot))
+	}
 }
 
 // slot is the position in the calendar of value i.

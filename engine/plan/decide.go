@@ -56,15 +56,18 @@ func (w *Worker) decide(n *graph.Node, s *node, i int) (engine.State, graph.Acti
 	if _, err := w.d.Recipe(n); err != nil {
 		return 0, 0, err
 	}
-	var o obstacle
-	parts, err := w.keyParts(n, i, &o, nil)
-	if err != nil {
-		return 0, 0, err
+	key, ok := w.recall(n, s, i)
+	if !ok {
+		var o obstacle
+		parts, err := w.keyParts(n, i, &o, nil)
+		if err != nil {
+			return 0, 0, err
+		}
+		if o.state != 0 {
+			return o.state, o.cause, nil
+		}
+		key = engine.Key(parts)
 	}
-	if o.state != 0 {
-		return o.state, o.cause, nil
-	}
-	key := engine.Key(parts)
 	s.key[i] = key
 	if w.d.seeded(n, i) {
 		return engine.Fresh, 0, nil
@@ -165,9 +168,13 @@ func (w *Worker) decideSource(n *graph.Node, s *node, i int) (engine.State, grap
 	if !ok {
 		return engine.MissingState, n.Base + graph.ActionID(i), nil
 	}
-	w.section.Reset()
-	describeSource(&w.section, n, i, t)
-	s.key[i] = engine.Key([]engine.Part{{Name: "source", Digest: w.section.Digest()}})
+	if r := s.remembered; r != nil && s.raw == nil && r.Wanted[i] && r.Trees[i] == t {
+		s.key[i] = r.Keys[i]
+	} else {
+		w.section.Reset()
+		describeSource(&w.section, n, i, t)
+		s.key[i] = engine.Key([]engine.Part{{Name: "source", Digest: w.section.Digest()}})
+	}
 	if w.d.seeded(n, i) {
 		return engine.Fresh, 0, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dpb-build/dpb/cache"
@@ -56,6 +57,8 @@ type Decider struct {
 	now   time.Time // against which results expire
 	drift bool      // frozen actions are compared with what they would be
 	nodes []node
+	// settling: actions of which others are decided already change in the course of a build
+	settling bool
 
 	mu       sync.Mutex
 	problems map[graph.ActionID]error
@@ -92,6 +95,9 @@ type node struct {
 	seed   []cache.ActionKey     // the key that trees belong to, where a result is known beforehand
 	rules  []cache.SectionDigest // those that it was accepted under
 
+	remembered *Remembered             // nil if nothing is
+	others     atomic.Pointer[[]int32] // see countOthers
+
 	frozen map[int]frozen // by partition; nil if none is
 	drifts []engine.State // by partition, where some are frozen
 }
@@ -121,10 +127,10 @@ func (d *Decider) Prepare(n *graph.Node) {
 	s.cause = make([]graph.ActionID, size)
 	s.key = make([]cache.ActionKey, size)
 	s.trees = make([]cache.TreeDigest, size*s.outputs)
-	if n.Target.Kind == engine.SQL && writesText(n.Target) {
+	if writesText(n.Target) {
 		s.columns = make([][]engine.Column, size*s.outputs)
 	}
-	if slices.ContainsFunc(n.Target.Outputs, func(o *engine.Output) bool { return o.Rejects != nil }) {
+	if rejects(n.Target) {
 		s.raw, s.aside = make([]cache.TreeDigest, size*s.outputs), make([]cache.TreeDigest, size*s.outputs)
 	}
 	s.shape, s.beyond = d.court.Shape(n), n.Target.RulesSeeBeyond(n.InputOutputs())
@@ -133,8 +139,15 @@ func (d *Decider) Prepare(n *graph.Node) {
 // Prepared says whether there is room for a node's actions: whether they take part.
 func (d *Decider) Prepared(n *graph.Node) bool { return d.nodes[n.Index].state != nil }
 
-// writesText says whether readers of the target's outputs need column types that the files don't hold.
+func rejects(t *engine.Target) bool {
+	return slices.ContainsFunc(t.Outputs, func(o *engine.Output) bool { return o.Rejects != nil })
+}
+
+// writesText says whether the target is SQL, and readers of its outputs need column types that the files don't hold.
 func writesText(t *engine.Target) bool {
+	if t.Kind != engine.SQL {
+		return false
+	}
 	for _, o := range t.Outputs {
 		if o.Format == engine.CSV || o.Format == engine.NDJSON {
 			return true
@@ -158,6 +171,22 @@ func (d *Decider) Seed(n *graph.Node, i int, k cache.ActionKey, rules cache.Sect
 	}
 	s.intern(i)
 	s.seed[i], s.rules[i] = k, rules
+}
+
+// SeedAll is Seed of all actions of a target, from what is remembered of them: its keys are those of the versions, and zero where there is none.
+func (d *Decider) SeedAll(n *graph.Node, keys []cache.ActionKey, rules []cache.SectionDigest, r *Remembered) {
+	s := &d.nodes[n.Index]
+	if n.Target.ValidFor > 0 {
+		return
+	}
+	s.seed, s.rules = keys, rules
+	copy(s.trees, r.Trees)
+	copy(s.columns, r.Columns)
+	for at := range s.raw {
+		if s.raw[at], s.aside[at] = s.trees[at], r.Aside[at]; !r.Aside[at].IsZero() {
+			s.raw[at] = r.Raw[at]
+		}
+	}
 }
 
 var errLacksOutput = errors.New("its frozen version lacks an output that is declared now: thaw it (dpb build --thaw), or declare the output on a target of its own")
@@ -251,6 +280,7 @@ func (s *node) intern(i int) {
 // Settle records what became of an action in a build: Fresh or Held with what its consumers see, or Failed.
 func (d *Decider) Settle(n *graph.Node, i int, state engine.State, p Pending) {
 	s, id := &d.nodes[n.Index], n.Base+graph.ActionID(i)
+	d.settling = true
 	s.state[i], s.cause[i] = state, 0
 	if state != engine.Fresh {
 		s.cause[i] = id

@@ -2,6 +2,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
@@ -26,8 +28,9 @@ const Dir = engine.OutputDir
 
 // View is dpb-out of one checkout. What people change or delete there comes back with the next build. It is safe for concurrent use.
 type View struct {
-	root  string
-	store *disk.Store
+	root   string
+	store  *disk.Store
+	opened time.Time // by the clock that people set
 
 	mu    sync.RWMutex
 	shown *disk.Table           // by place
@@ -54,7 +57,7 @@ type file struct {
 
 // OpenView returns the view of a checkout. State that is missing or damaged means that all is shown anew.
 func OpenView(root, stateFile string, store *disk.Store) *View {
-	return &View{root: root, store: store, shown: disk.OpenTable(stateFile, magic), known: map[engine.Label]bool{},
+	return &View{root: root, store: store, opened: time.Now().Round(0), shown: disk.OpenTable(stateFile, magic), known: map[engine.Label]bool{},
 		glances: sync.Pool{New: func() any { return &glance{} }}}
 }
 
@@ -259,45 +262,99 @@ func (v *View) showsIn(place string) bool {
 }
 
 // Retire takes away the partitions of a target that keep refuses. It goes by what lies in dpb-out, for no state tells of what was shown by a process that
-// was killed. Of a target without partitions it takes nothing.
-func (v *View) Retire(t *engine.Target, keep func(partition string) bool) error {
+// was killed. Of a target without partitions it takes nothing. set names all that keep follows from: where that is what it was, folders that nobody changed need not be listed again; a
+// zero one names nothing.
+func (v *View) Retire(t *engine.Target, set cache.SectionDigest, keep func(partition string) bool) error {
 	for _, at := range places(t, nil) {
-		if err := v.retire(at, t.PartitionBy, keep); err != nil {
+		if v.isTidy(at, set) {
+			continue
+		}
+		listed, err := v.retire(at, t.PartitionBy, keep)
+		if err != nil {
 			return err
 		}
+		v.noteTidy(at, set, listed)
 	}
 	return nil
 }
 
-// retire takes away the partitions at an output's place that keep refuses.
-func (v *View) retire(at string, dimensions []string, keep func(partition string) bool) error {
+// retire takes away the partitions at an output's place that keep refuses. It returns the folders that it read, as they were before, if it found nothing to take away.
+func (v *View) retire(at string, dimensions []string, keep func(partition string) bool) (listed []file, err error) {
 	if len(dimensions) == 0 {
-		return nil
+		return nil, nil
 	}
-	folders, err := v.folders(at, dimensions)
+	folders, listed, err := v.folders(at, dimensions)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, folder := range folders {
 		if keep(strings.ReplaceAll(folder, string(filepath.Separator), ",")) {
 			continue
 		}
 		if err := v.withdraw(filepath.Join(at, folder)); err != nil {
-			return err
+			return nil, err
 		}
+		listed = nil
 	}
-	return nil
+	return listed, nil
 }
 
-// folders lists the folders of partitions at an output's place, relative to it, whoever made them.
-func (v *View) folders(at string, dimensions []string) ([]string, error) {
-	found := []string{""}
+// tidyName is where the state of what was tidied is kept: no place begins so.
+func tidyName(at string) string { return "/" + at }
+
+// isTidy says whether the folders at an output's place are those that were found to hold nothing but partitions of the set.
+func (v *View) isTidy(at string, set cache.SectionDigest) bool {
+	v.mu.RLock()
+	b, ok := v.shown.Get(tidyName(at))
+	v.mu.RUnlock()
+	b, same := bytes.CutPrefix(b, set[:])
+	if !ok || !same || set == (cache.SectionDigest{}) || len(b) == 0 || v.opened.Before(v.shown.Written()) { // where the clock went back a change may have the times of before
+		return false
+	}
+	for len(b) > 0 {
+		name, stamp, rest, ok := cutFile(b)
+		if !ok {
+			return false
+		}
+		if now, err := v.lstat(name); err != nil || now != stamp {
+			return false
+		}
+		b = rest
+	}
+	return true
+}
+
+// noteTidy keeps the stamps of folders, if they are old enough that a later change shows.
+func (v *View) noteTidy(at string, set cache.SectionDigest, listed []file) {
+	settled := listed != nil && set != (cache.SectionDigest{})
+	for _, f := range listed {
+		settled = settled && f.stamp.Settled(v.opened)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if settled {
+		v.shown.Put(tidyName(at), shown{engine.VersionID(set), listed}.encode())
+	} else {
+		v.shown.Delete(tidyName(at))
+	}
+}
+
+// folders lists the folders of partitions at an output's place, relative to it, whoever made them, and all that it read, as it was before.
+func (v *View) folders(at string, dimensions []string) (found []string, listed []file, err error) {
+	found = []string{""}
 	for _, dimension := range dimensions {
 		var deeper []string
 		for _, folder := range found {
-			entries, err := v.list(filepath.Join(at, folder))
+			name := filepath.Join(at, folder)
+			switch info, err := os.Lstat(filepath.Join(v.root, Dir, name)); {
+			case err == nil && info.IsDir():
+				listed = append(listed, file{name, disk.StampOf(info)})
+			case !errors.Is(err, fs.ErrNotExist): // behind a link it may change without a trace
+				listed = append(listed, file{name, disk.Stamp{}})
+			}
+			entries, err := v.list(name)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			for _, e := range entries {
 				if e.IsDir() && strings.HasPrefix(e.Name(), dimension+"=") {
@@ -307,7 +364,7 @@ func (v *View) folders(at string, dimensions []string) ([]string, error) {
 		}
 		found = deeper
 	}
-	return found, nil
+	return found, listed, nil
 }
 
 // list reads a folder below dpb-out; one that is not there is empty.
@@ -364,7 +421,8 @@ func (v *View) forget(t *engine.Target) error {
 		if slices.Contains(has, at) {
 			continue
 		}
-		if err := errors.Join(v.withdraw(at), v.retire(at, t.PartitionBy, func(string) bool { return false })); err != nil {
+		_, err := v.retire(at, t.PartitionBy, func(string) bool { return false })
+		if err := errors.Join(v.withdraw(at), err); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
@@ -23,7 +24,8 @@ var day = engine.Partition{{Dimension: "day", Text: "2017-06-15"}}
 // checkout is a workspace with a view of it.
 type checkout struct {
 	*View
-	state string // the file of its state
+	state string               // the file of its state
+	sets  *cache.SectionDigest // what TestTidy asks for
 	t     *testing.T
 }
 
@@ -36,19 +38,19 @@ func newCheckout(t *testing.T) checkout {
 	t.Cleanup(func() { _ = store.Close() })
 	root := t.TempDir()
 	state := filepath.Join(root, ".dpb", "view")
-	return checkout{OpenView(root, state, store), state, t}
+	return checkout{OpenView(root, state, store), state, nil, t}
 }
 
 // next ends the command and starts the one that follows.
 func (c checkout) next() checkout {
 	c.t.Helper()
 	c.do(c.Close())
-	return checkout{OpenView(c.root, c.state, c.store), c.state, c.t}
+	return checkout{OpenView(c.root, c.state, c.store), c.state, nil, c.t}
 }
 
 // killed starts the next command after one that was killed: its state was never saved.
 func (c checkout) killed() checkout {
-	return checkout{OpenView(c.root, c.state, c.store), c.state, c.t}
+	return checkout{OpenView(c.root, c.state, c.store), c.state, nil, c.t}
 }
 
 func target(label string, outputs ...string) *engine.Target {
@@ -293,7 +295,7 @@ func TestRetire(t *testing.T) {
 	c.do(os.Symlink("mine", c.file("p/t.x/day=2017-06-17")))
 	c = c.killed()
 	var asked []string
-	c.do(c.Retire(x, func(partition string) bool {
+	c.do(c.Retire(x, cache.SectionDigest{}, func(partition string) bool {
 		asked = append(asked, partition)
 		return partition == "day=2017-06-15,country=DE"
 	}))
@@ -307,7 +309,7 @@ func TestRetire(t *testing.T) {
 	if want := []string{de, fr, it, de, it}; !slices.Equal(asked, want) {
 		t.Errorf("asked for %q, want %q", asked, want)
 	}
-	c.do(c.Retire(daily("//p:none", "x"), nil)) // never shown
+	c.do(c.Retire(daily("//p:none", "x"), cache.SectionDigest{}, nil)) // never shown
 }
 
 // TestRetireNothing: what looks like partitions in the output of a target that has none is that output.
@@ -315,7 +317,7 @@ func TestRetireNothing(t *testing.T) {
 	t.Parallel()
 	c, x := newCheckout(t), target("//p:t", "x")
 	c.point(x, nil, c.one(1, map[string]string{"day=1/a": "1"}))
-	c.do(c.Retire(x, func(string) bool { return false }))
+	c.do(c.Retire(x, cache.SectionDigest{}, func(string) bool { return false }))
 	c.shows(map[string]string{"p/t/day=1/a": "1"})
 }
 
@@ -346,6 +348,65 @@ func TestNoLongerPartitioned(t *testing.T) {
 	c = c.next()
 	c.point(target("//p:t", "x"), nil, c.one(2, map[string]string{"a": "2"}))
 	c.shows(map[string]string{"p/t/a": "2"})
+}
+
+// TestTidy: folders that were found to hold nothing but partitions of the set are not listed again, until somebody changes them, the set is another one, or the clock was set back.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	set := cache.SectionDigest{1}
+	x := daily("//p:t", "x")
+	x.PartitionBy = []string{"country", "day"}
+	at := engine.Partition{{Dimension: "country", Text: "DE"}, {Dimension: "day", Text: "2017-06-15"}}
+	for what, change := range map[string]struct {
+		do    func(c *checkout, dir string) error
+		lists bool
+	}{
+		"nothing": {func(*checkout, string) error { return nil }, false},
+		"a file in a partition": {func(_ *checkout, dir string) error {
+			return os.WriteFile(filepath.Join(dir, "country=DE/day=2017-06-15/b"), nil, 0o666)
+		}, false},
+		"a folder more": {func(_ *checkout, dir string) error {
+			return os.Mkdir(filepath.Join(dir, "country=DE/day=1999-01-01"), 0o777)
+		}, true},
+		"a folder renamed": {func(_ *checkout, dir string) error {
+			return os.Rename(filepath.Join(dir, "country=DE"), filepath.Join(dir, "country=FR"))
+		}, true},
+		"another folder in its place": {func(_ *checkout, dir string) error {
+			return errors.Join(os.Rename(dir, dir+".before"), os.MkdirAll(filepath.Join(dir, "country=DE/day=2017-06-15"), 0o777))
+		}, true},
+		"a link in its place": {func(_ *checkout, dir string) error {
+			return errors.Join(os.Rename(dir, dir+".before"), os.Symlink(dir+".before", dir))
+		}, true},
+		"the clock":        {func(c *checkout, _ string) error { c.opened = c.opened.Add(-2 * time.Hour); return nil }, true},
+		"the set":          {func(c *checkout, _ string) error { set := cache.SectionDigest{2}; c.sets = &set; return nil }, true},
+		"no word of a set": {func(c *checkout, _ string) error { c.sets = &cache.SectionDigest{}; return nil }, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			c := newCheckout(t)
+			c.point(x, at, c.one(1, map[string]string{"a": "1"}))
+			retire := func(set cache.SectionDigest) (listed bool) {
+				c.do(c.Retire(x, set, func(string) bool { listed = true; return true }))
+				return listed
+			}
+			if !retire(set) || !retire(set) {
+				t.Error("folders that were just made were not listed again")
+			}
+			c = c.next()
+			c.opened = c.opened.Add(time.Hour) // they are old by now
+			retire(set)
+			c = c.next()
+			c.opened = c.opened.Add(time.Hour)
+			c.do(change.do(&c, filepath.Join(c.root, Dir, "p/t")))
+			now := set
+			if c.sets != nil {
+				now = *c.sets
+			}
+			if got := retire(now); got != change.lists {
+				t.Errorf("listed again: %v, want %v", got, change.lists)
+			}
+		})
+	}
 }
 
 // TestTwoCommands at once: what each showed is known afterwards, whoever ends last.

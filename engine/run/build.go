@@ -106,7 +106,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 	b.lineage, unheard = b.startLineage()
 	for first := true; first || b.again && !b.stopping && !b.spent && ctx.Err() == nil; first = false {
 		if b.anew {
-			s.files.Forget()
+			s.lookAnew()
 		}
 		if err := b.onePass(ctx, selected, first); err != nil {
 			b.lineage.end(Summary{}, err)
@@ -120,6 +120,7 @@ func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Opt
 	if ctx.Err() == nil {
 		b.changedMeanwhile()
 	}
+	s.memorize(b)
 	summary := b.summary(time.Since(start), ctx.Err() != nil)
 	b.logEnd(ctx, &summary, nil)
 	summary.warn(unheard)

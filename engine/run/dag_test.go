@@ -27,6 +27,7 @@ type pipeline struct {
 	days    int
 	targets []*randomTarget
 	files   map[string]string // of the sources, by path from the root
+	glob    bool              // sources without partitions are wildcards
 }
 
 // randomTarget reads some of the targets before it.
@@ -196,6 +197,9 @@ func (p *pipeline) workspace(store string) *engine.Workspace {
 		target.Outputs = []*engine.Output{output}
 		if x.source {
 			target.Kind, target.Path = engine.Source, engine.Literal(x.name+".txt")
+			if p.glob {
+				target.Path = engine.Literal(x.name + ".txt*")
+			}
 			if x.by != nil {
 				target.Path = engine.Text{{Literal: x.name + "/"}, {Dimension: "day"}, {Literal: ".txt"}}
 			}
@@ -228,7 +232,8 @@ func (p *pipeline) config(t *testing.T, store string) Config {
 	if engine.HasErrors(problems) {
 		t.Fatalf("graph: %v", problems)
 	}
-	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH")}
+	// Edits change files and arguments. Of every other pipeline files count as old enough for their times to tell a change, as they do two seconds later.
+	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH"), Declared: cache.Sum([]byte("all else")), ahead: time.Duration(p.days%2) * time.Hour}
 }
 
 // make builds what is selected and returns how many jobs ran.

@@ -157,19 +157,19 @@ func (r *recorder) commit(ctx context.Context, batch []*record) error {
 		return nil
 	}
 	r.log.describe(r.s)
+	moved := r.s.followPointers()
 	err := r.s.Ledger.Write(ctx, func(tx *ledger.Tx) error {
-		if err := r.log.begin(tx); err != nil {
-			return err
-		}
+		err := errors.Join(moved.before(tx), r.log.begin(tx))
 		for _, rec := range batch {
-			if err := r.put(tx, rec); err != nil {
-				return err
+			if err == nil {
+				err = r.put(tx, rec)
 			}
 		}
-		return nil
+		return errors.Join(err, moved.after(tx))
 	})
 	if err == nil {
 		r.log.committed()
+		moved.committed()
 	}
 	return err
 }
@@ -246,7 +246,7 @@ func (s *Session) where() (p engine.Provenance) {
 // show makes dpb-out hold the version's visible trees.
 func (s *Session) show(ctx context.Context, rec *record) error {
 	for _, n := range rec.tidy {
-		if err := s.View.Retire(n.Target, func(partition string) bool { _, ok := n.Set.IndexText(partition); return ok }); err != nil {
+		if err := s.View.Retire(n.Target, s.sets(), func(partition string) bool { _, ok := n.Set.IndexText(partition); return ok }); err != nil {
 			return err
 		}
 	}

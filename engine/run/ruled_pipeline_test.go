@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
 )
@@ -322,7 +323,11 @@ func (p *ruled) config(t *testing.T, store string) Config {
 	if engine.HasErrors(problems) {
 		t.Fatalf("graph: %v", problems)
 	}
-	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH")}
+	declared := p.tree.clone().targets
+	for k := range declared {
+		declared[k].script = 0 // an argument is looked at each time
+	}
+	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH"), Declared: cache.Sum(fmt.Appendf(nil, "%+v", declared)), ahead: time.Duration(len(declared)%2) * time.Hour}
 }
 
 // declare makes of a target what the loader would.

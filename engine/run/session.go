@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,12 +35,16 @@ type Config struct {
 	// LockTimeout is how long to wait for other processes; 0: for jobs as long as they take, to write to the ledger as long as it does by itself.
 	LockTimeout time.Duration
 	Sandbox     sandbox.Mode
+	// Declared names the content of all files that declare the workspace; zero: it is not known, and nothing is remembered from one command to the next.
+	Declared cache.Digest
 
 	// Of pipeline.lock:
 	FromLock    bool      // decide by pipeline.lock and the working tree alone: there is no store
 	LookOutside bool      // with FromLock: look at sources outside of the repository, too
 	Locks       *lock.Set // if they were read already
 	ResolveLock bool      // take both sides of a merge conflict in pipeline.lock
+
+	ahead time.Duration // of tests, to which no file is to look new
 }
 
 // Session is one checkout with its store and ledger, for the length of one command.
@@ -51,13 +56,19 @@ type Session struct {
 	View        *publish.View
 
 	opened   time.Time
+	looked   time.Time // no later than this command first looked at a file, by the clock that people set
 	boxes    *sandbox.Pool
 	counters counters
 	files    *source.Files
 	stat     *disk.StatCache
-	current  []pointers       // by node
-	shapes   []shape          // by node
-	retired  []ledger.Current // pointers at partitions and targets that are no more
+	memory   *memory // nil: nothing is remembered
+
+	setsOnce   sync.Once
+	setsDigest cache.SectionDigest // see sets
+
+	current []pointers       // by node
+	shapes  []shape          // by node
+	retired []ledger.Current // pointers at partitions and targets that are no more
 
 	took         map[*graph.Node]Took
 	begun        map[*graph.Node]time.Time // see began
@@ -80,6 +91,7 @@ type pointers struct {
 	version []engine.VersionID
 	key     []cache.ActionKey
 	rules   []cache.SectionDigest // that it was accepted under
+	shared  bool                  // somebody else counts on what they are
 }
 
 // StoreDir is where a workspace keeps its store.
@@ -104,7 +116,7 @@ func EnvironmentOf(root string) (string, error) {
 
 // Open opens the store of a workspace. A session that only reads works without a store, and then knows of no result.
 func Open(c Config) (*Session, error) {
-	s := &Session{Config: c, opened: time.Now(), current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}, declarations: map[cache.SectionDigest]*engine.Target{}}
+	s := &Session{Config: c, opened: time.Now(), looked: time.Now().Round(0).Add(c.ahead), current: make([]pointers, len(c.Graph.Nodes)), shapes: make([]shape, len(c.Graph.Nodes)), recipes: map[*graph.Node]*recipe{}, declarations: map[cache.SectionDigest]*engine.Target{}}
 	var err error
 	if s.Environment, err = EnvironmentOf(c.Root); err != nil {
 		return nil, err
@@ -126,6 +138,7 @@ func Open(c Config) (*Session, error) {
 	s.stat = disk.OpenStatCache(filepath.Join(checkout, "files"))
 	s.files = &source.Files{Root: c.Root, Stat: s.stat}
 	s.boxes = &sandbox.Pool{Mode: cmp.Or(c.Sandbox, sandbox.Auto), Root: sandbox.Root{Hidden: []string{c.Root, dir, sandbox.Home()}}}
+	s.remembers(checkout)
 	s.View = publish.OpenView(c.Root, filepath.Join(checkout, "view"), s.Store)
 	return s, nil
 }
@@ -165,6 +178,9 @@ func (s *Session) Close() error {
 	var errs []error
 	if !s.ReadOnly {
 		errs = append(errs, s.stat.Save(), s.View.Close(), s.Store.Close())
+		if s.memory != nil {
+			errs = append(errs, s.memory.table.SaveAlone())
+		}
 	}
 	if s.Ledger != nil {
 		errs = append(errs, s.Ledger.Close())
@@ -182,44 +198,68 @@ func (s *Session) seed(d *plan.Decider, frozen frozen) error {
 	}
 	s.retired = nil
 	clear(s.current)
+	s.recall(d)
+	others, ok, err := s.seedRemembered(d, frozen)
+	if err != nil {
+		return err
+	}
 	guesses := make([]int, len(s.Graph.Nodes))
+	if ok {
+		for _, n := range others {
+			if err := s.Ledger.CurrentsOf(s.Graph.Workspace.Name, s.Environment, n.Target.Label, func(c ledger.Current) error {
+				return s.seedFound(d, frozen, n, guesses, c)
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	nodes := map[engine.Label]*graph.Node{}
 	for _, n := range s.Graph.Nodes {
 		nodes[n.Target.Label] = n
 	}
 	return s.Ledger.Currents(s.Graph.Workspace.Name, s.Environment, func(c ledger.Current) error {
-		n := nodes[c.Label]
-		if n == nil {
-			s.retired = append(s.retired, c)
-			return nil
-		}
-		i, ok := next(n.Set, &guesses[n.Index], c.Partition)
-		switch {
-		case !ok && n.Set.Lack() != "": // where all files are gone at once something else is wrong: what there was stays
-			return nil
-		case !ok:
-			s.retired = append(s.retired, c)
-			return nil
-		case !d.Prepared(n):
-			return nil
-		}
-		p := &s.current[n.Index]
-		p.prepare(n)
-		p.version[i], p.key[i], p.rules[i] = c.Version, c.Key, c.Shape
-		if frozen.has(n, i) {
-			var err error
-			if s.boxes.Mode == sandbox.Require && !s.madeIsolated(c.Key) {
-				err = errNotIsolated
-			}
-			d.Freeze(n, i, c.Key, c.Shape, c.Outputs, err)
-			return nil
-		}
-		if isJob(n) && s.boxes.Mode == sandbox.Require {
-			return nil // how its result was made has to be looked up
-		}
-		d.Seed(n, i, c.Key, c.Shape, c.Outputs)
-		return nil
+		return s.seedFound(d, frozen, nodes[c.Label], guesses, c)
 	})
+}
+
+// seedFound takes up a pointer that the ledger has; n is nil if its target is no more.
+func (s *Session) seedFound(d *plan.Decider, frozen frozen, n *graph.Node, guesses []int, c ledger.Current) error {
+	if n == nil {
+		s.retired = append(s.retired, c)
+		return nil
+	}
+	i, ok := next(n.Set, &guesses[n.Index], c.Partition)
+	switch {
+	case !ok && n.Set.Lack() != "": // where all files are gone at once something else is wrong: what there was stays
+		return nil
+	case !ok:
+		s.retired = append(s.retired, c)
+		return nil
+	case !d.Prepared(n):
+		return nil
+	}
+	return s.seedOne(d, n, i, frozen, c)
+}
+
+// seedOne takes up a pointer of an action that takes part.
+func (s *Session) seedOne(d *plan.Decider, n *graph.Node, i int, frozen frozen, c ledger.Current) error {
+	p := &s.current[n.Index]
+	p.prepare(n)
+	p.version[i], p.key[i], p.rules[i] = c.Version, c.Key, c.Shape
+	if frozen.has(n, i) {
+		var err error
+		if s.boxes.Mode == sandbox.Require && !s.madeIsolated(c.Key) {
+			err = errNotIsolated
+		}
+		d.Freeze(n, i, c.Key, c.Shape, c.Outputs, err)
+		return nil
+	}
+	if isJob(n) && s.boxes.Mode == sandbox.Require {
+		return nil // how its result was made has to be looked up
+	}
+	d.Seed(n, i, c.Key, c.Shape, c.Outputs)
+	return nil
 }
 
 func (p *pointers) prepare(n *graph.Node) {
@@ -234,6 +274,9 @@ func (p *pointers) prepare(n *graph.Node) {
 func (s *Session) setCurrent(n *graph.Node, i int, r *record) {
 	p := &s.current[n.Index]
 	p.prepare(n)
+	if p.shared {
+		*p = pointers{version: slices.Clone(p.version), key: slices.Clone(p.key), rules: slices.Clone(p.rules)}
+	}
 	p.version[i], p.key[i], p.rules[i] = r.version.ID, r.version.Key, r.shape
 }
 

@@ -104,6 +104,9 @@ func (s *Session) Observe(n *graph.Node, i int) (cache.TreeDigest, bool, error) 
 			return t, ok, nil
 		}
 	}
+	if t, ok := s.remembered(n, i); ok {
+		return t, true, nil
+	}
 	return s.observe(n, n.Target.Path, i)
 }
 
@@ -125,7 +128,11 @@ func (s *Session) snapshot(n *graph.Node, glob engine.Text, i int) (source.Snaps
 	if err != nil {
 		return source.Snapshot{}, err
 	}
-	return s.files.Observe(context.Background(), n.Target.Label.Pkg, text)
+	snapshot, err := s.files.Observe(context.Background(), n.Target.Label.Pkg, text)
+	if err == nil {
+		err = s.holdsFor(n, i, snapshot)
+	}
+	return snapshot, err
 }
 
 // Lookup finds the result of a key in the ledger.

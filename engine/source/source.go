@@ -138,6 +138,30 @@ func (f *Files) changed(at place, s Snapshot, d *dirs) (out []string) {
 	return out
 }
 
+// Match lists the files that a glob matches now: without looking at them, by their path below the root, or absolute where they lie elsewhere. It is for those who know what the files were.
+func (f *Files) Match(pkg, glob string) ([]string, error) {
+	at := f.split(pkg, glob)
+	names, err := at.match(f.Root, f.dirs())
+	for k, name := range names {
+		names[k] = f.rel(filepath.Join(at.dir, filepath.FromSlash(name)))
+	}
+	return names, err
+}
+
+// Stamps calls look for each file of a snapshot, by the path that Match gives it.
+func (f *Files) Stamps(s Snapshot, look func(name string, stamp disk.Stamp)) {
+	for k, e := range s.Tree.Entries {
+		look(f.rel(s.file(e)), s.stamps[k])
+	}
+}
+
+func (f *Files) rel(file string) string {
+	if rest, ok := strings.CutPrefix(file, f.Root+string(filepath.Separator)); ok {
+		return rest
+	}
+	return file
+}
+
 func (s Snapshot) file(e cache.Entry) string {
 	return filepath.Join(s.base, filepath.FromSlash(e.Path))
 }
