@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 
@@ -45,6 +46,66 @@ func (d *Dir) stat(name []byte, flags int) (Stamp, bool, error) {
 			return Stamp{}, false, &os.PathError{Op: "stat", Path: string(name), Err: err}
 		}
 	}
+}
+
+// Looker looks at files in order of name: it keeps the folder open in which several in a row lie. One goroutine at a time may use it.
+type Looker struct {
+	root *Dir
+	deep *Dir   // below root; nil: none is open
+	in   []byte // its name, with a slash at the end
+	last []byte // the name that was looked at last
+}
+
+// Looker returns a looker below the folder.
+func (d *Dir) Looker() *Looker { return &Looker{root: d} }
+
+// Of says below which folder it looks.
+func (l *Looker) Of() *Dir { return l.root }
+
+// Lstat is Dir.Lstat.
+func (l *Looker) Lstat(name []byte) (Stamp, error) {
+	d, rest := l.descend(name)
+	return d.Lstat(rest)
+}
+
+// Stat is Dir.Stat.
+func (l *Looker) Stat(name []byte) (s Stamp, regular bool, err error) {
+	d, rest := l.descend(name)
+	return d.Stat(rest)
+}
+
+// descend finds the open folder to look from. Where a name and the one before share a folder that lies deeper, that is opened.
+func (l *Looker) descend(name []byte) (*Dir, []byte) {
+	shared := 0
+	for k := range min(len(name), len(l.last)) {
+		if name[k] != l.last[k] {
+			break
+		}
+		if name[k] == '/' {
+			shared = k + 1
+		}
+	}
+	l.last = append(l.last[:0], name...)
+	if within := bytes.HasPrefix(name, l.in); !within && shared > 0 || within && shared > len(l.in) {
+		l.open(name[:shared])
+	}
+	if l.deep != nil && len(name) > len(l.in) && bytes.HasPrefix(name, l.in) {
+		return l.deep, name[len(l.in):]
+	}
+	return l.root, name
+}
+
+func (l *Looker) open(folder []byte) {
+	if l.deep != nil {
+		_ = l.deep.Close()
+		l.deep, l.in = nil, l.in[:0]
+	}
+	fd, err := unix.Openat(l.root.fd, string(folder), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil { // whoever looks there will see
+		return
+	}
+	f := os.NewFile(uintptr(fd), string(folder))
+	l.deep, l.in = &Dir{f, fd}, append(l.in[:0], folder...)
 }
 
 // StampSize is how many bytes Append writes.

@@ -52,6 +52,7 @@ func cutFile(b []byte) (name []byte, stamp disk.Stamp, rest []byte, ok bool) {
 // glance looks at places in order and keeps its memory between them.
 type glance struct {
 	cursor disk.Cursor
+	looker *disk.Looker // below dpb-out as it was when it was opened last
 	at     []byte
 }
 
@@ -72,12 +73,26 @@ func (g *glance) shows(v *View, id engine.VersionID) bool {
 			return false
 		}
 		g.at = append(g.at[:end], name...)
-		if now, err := v.lstat(g.at); err != nil || now != stamp {
+		if now, err := g.lstat(v); err != nil || now != stamp {
 			return false
 		}
 		b = rest
 	}
 	return true
+}
+
+// lstat looks at a file below dpb-out.
+func (g *glance) lstat(v *View) (disk.Stamp, error) {
+	if d := v.out.Load(); d != nil {
+		if g.looker == nil || g.looker.Of() != d {
+			g.looker = d.Looker()
+		}
+		if s, err := g.looker.Lstat(g.at); err == nil {
+			return s, nil
+		}
+		g.looker = nil
+	}
+	return v.lstat(g.at)
 }
 
 // Sound says whether a view's state can be read.

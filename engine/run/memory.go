@@ -26,7 +26,7 @@ import (
 //   - pointers, while the ledger says that none moved.
 type memory struct {
 	table    *disk.Table
-	root     *disk.Dir // nil where it can't be opened
+	lookers  sync.Pool // of *disk.Looker below the root; nil ones where it can't be opened
 	nodes    []nodeMemory
 	revision ledger.Revision // of the pointers, as far as this command knows
 	seeded   bool            // the pointers that are remembered were asked for, and may have moved since
@@ -68,7 +68,9 @@ func (s *Session) remembers(checkout string) {
 	}
 	m := &memory{table: disk.OpenTable(filepath.Join(checkout, memoryFile), memoryHeader), nodes: make([]nodeMemory, len(s.Graph.Nodes))}
 	s.memory = m
-	m.root, _ = disk.OpenDir(s.Root)
+	if root, err := disk.OpenDir(s.Root); err == nil {
+		m.lookers.New = func() any { return root.Looker() }
+	}
 	about, _ := m.table.Get(aboutAll)
 	revision, ok := s.countsFor(about)
 	if !ok || s.looked.Before(m.table.Written()) { // where the clock went back a change may have the times of before
@@ -253,9 +255,11 @@ func (s *Session) remembered(n *graph.Node, i int) (t cache.TreeDigest, ok bool)
 // unchanged looks at the files of a source's partition: whether they are the same ones, and nobody wrote to them.
 func (s *Session) unchanged(n *graph.Node, i int) bool {
 	m := &s.memory.nodes[n.Index]
-	if s.memory.root == nil {
+	looker, _ := s.memory.lookers.Get().(*disk.Looker)
+	if looker == nil {
 		return false
 	}
+	defer s.memory.lookers.Put(looker)
 	var names []string
 	if m.globs {
 		glob, err := n.Target.Path.At(n.Set.Partition(i), nil)
@@ -272,7 +276,7 @@ func (s *Session) unchanged(n *graph.Node, i int) bool {
 		if !ok || m.globs && (k >= len(names) || names[k] != string(name)) {
 			return false
 		}
-		if now, regular, err := s.memory.root.Stat(name); err != nil || !regular || now != stamp {
+		if now, regular, err := looker.Stat(name); err != nil || !regular || now != stamp {
 			return false
 		}
 		b = rest
