@@ -389,7 +389,8 @@ func TestTidy(t *testing.T) {
 				c.do(c.Retire(x, set, func(string) bool { listed = true; return true }))
 				return listed
 			}
-			if !retire(set) || !retire(set) {
+			first, again := retire(set), retire(set)
+			if !first || !again {
 				t.Error("folders that were just made were not listed again")
 			}
 			c = c.next()
