@@ -119,7 +119,7 @@ type compared struct {
 }
 
 func newComparison(s *Session, p *Past, b *build, needed []graph.Selected) *comparison {
-	past := &Session{Config: s.Config, Store: s.Store, stat: s.stat, boxes: s.boxes, locked: s.locked, files: &source.Files{Root: p.Root, Stat: s.stat}, shapes: make([]shape, len(p.Graph.Nodes)),
+	past := &Session{Config: s.Config, Store: s.Store, stat: s.stat, programs: s.programs, boxes: s.boxes, locked: s.locked, files: &source.Files{Root: p.Root, Stat: s.stat, Code: s.programs}, shapes: make([]shape, len(p.Graph.Nodes)),
 		recipes: map[*graph.Node]*recipe{}}
 	past.Graph = p.Graph // its code lies in the past, its tools are those of this machine
 	return &comparison{s: s, past: past, touched: s.files.Touched(p.Changed), nodes: make([]compared, len(s.Graph.Nodes)), outlook: newOutlook(s, b, needed)}

@@ -98,7 +98,7 @@ func (s *Session) Build(ctx context.Context, selected []graph.Selected, opts Opt
 
 func (s *Session) build(ctx context.Context, selected []graph.Selected, opts Options) (*build, Summary, error) {
 	opts.setDefaults()
-	s.stat.Context = ctx
+	s.stat.Context, s.programs.Context = ctx, ctx
 	start := time.Now()
 	b := &build{s: s, opts: opts, log: s.newBuildLog(), trail: newTrail(), ran: map[graph.ActionID]bool{}, rejudged: map[graph.ActionID]bool{}, broken: map[graph.ActionID]Outcome{}, owed: map[graph.ActionID]bool{},
 		tried: map[graph.ActionID]int{}, looked: map[graph.ActionID]bool{}, warned: map[graph.ActionID][]engine.Finding{}, versions: map[graph.ActionID]engine.Version{}}

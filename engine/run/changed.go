@@ -41,6 +41,7 @@ func (b *build) looksAgain(id graph.ActionID, err error) bool {
 	}
 	b.looked[id], b.again, b.anew = true, true, true
 	b.s.stat.Forget(changed.File) // if its times did not tell
+	b.s.programs.Forget(changed.File)
 	b.tellChanged(changed.File, "it changed while dpb was running; what reads it was decided anew")
 	return true
 }

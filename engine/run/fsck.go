@@ -183,7 +183,7 @@ func (c *checker) caches(context.Context) error {
 		return err
 	}
 	for _, e := range entries {
-		for name, sound := range map[string]func(string) (bool, error){"files": disk.StatsSound, "view": publish.Sound, memoryFile: memorySound, checkoutFile: registrationSound, PackagesFile: sealed, CheckedFile: sealed} {
+		for name, sound := range map[string]func(string) (bool, error){dataFiles: disk.StatsSound, programFiles: disk.StatsSound, "view": publish.Sound, memoryFile: memorySound, checkoutFile: registrationSound, PackagesFile: sealed, CheckedFile: sealed} {
 			file := filepath.Join(c.s.checkoutDir(e.Name()), name)
 			ok, err := sound(file)
 			if err != nil {

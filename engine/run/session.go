@@ -60,8 +60,9 @@ type Session struct {
 	boxes    *sandbox.Pool
 	counters counters
 	files    *source.Files
-	stat     *disk.StatCache
-	memory   *memory // nil: nothing is remembered
+	stat     *disk.StatCache // of data
+	programs *disk.StatCache // of code and tools, which each command looks at
+	memory   *memory         // nil: nothing is remembered
 
 	setsOnce   sync.Once
 	setsDigest cache.SectionDigest // see sets
@@ -93,6 +94,12 @@ type pointers struct {
 	rules   []cache.SectionDigest // that it was accepted under
 	shared  bool                  // somebody else counts on what they are
 }
+
+// The names under which digests of files are kept between commands.
+const (
+	dataFiles    = "files"
+	programFiles = "programs"
+)
 
 // StoreDir is where a workspace keeps its store.
 func StoreDir(root, storePath string) string {
@@ -135,8 +142,8 @@ func Open(c Config) (*Session, error) {
 		return nil, err
 	}
 	checkout := filepath.Join(dir, "checkouts", s.Environment)
-	s.stat = disk.OpenStatCache(filepath.Join(checkout, "files"))
-	s.files = &source.Files{Root: c.Root, Stat: s.stat}
+	s.stat, s.programs = disk.OpenStatCache(filepath.Join(checkout, dataFiles)), disk.OpenStatCache(filepath.Join(checkout, programFiles))
+	s.files = &source.Files{Root: c.Root, Stat: s.stat, Code: s.programs}
 	s.boxes = &sandbox.Pool{Mode: cmp.Or(c.Sandbox, sandbox.Auto), Root: sandbox.Root{Hidden: []string{c.Root, dir, sandbox.Home()}}}
 	s.remembers(checkout)
 	s.View = publish.OpenView(c.Root, filepath.Join(checkout, "view"), s.Store)
@@ -177,7 +184,7 @@ func (s *Session) Close() error {
 	s.boxes.Close()
 	var errs []error
 	if !s.ReadOnly {
-		errs = append(errs, s.stat.Save(), s.View.Close(), s.Store.Close())
+		errs = append(errs, s.stat.Save(), s.programs.Save(), s.View.Close(), s.Store.Close())
 		if s.memory != nil {
 			errs = append(errs, s.memory.table.SaveAlone())
 		}
@@ -322,7 +329,7 @@ func (s *Session) decideAll(ctx context.Context, selected []graph.Selected, drif
 
 // survey begins a build that goes no further than to decide all actions.
 func (s *Session) survey(ctx context.Context, selected []graph.Selected, opts Options, drift bool) (*build, []graph.Selected, error) {
-	s.stat.Context = ctx
+	s.stat.Context, s.programs.Context = ctx, ctx
 	b := &build{s: s, opts: opts, lookForDrift: drift}
 	if err := b.begin(selected); err != nil {
 		return nil, nil, err

@@ -61,7 +61,7 @@ func (s *Session) lookUp(n *graph.Node, r *recipe) (err error) {
 	if r.Code, err = s.codeFiles(n); err != nil {
 		return err
 	}
-	r.tools = s.stat.Watching()
+	r.tools = s.programs.Watching()
 	var instead func(string) (string, bool)
 	if s.locked != nil {
 		instead = func(name string) (string, bool) { return s.locked.tool(n.Target, name) }
@@ -78,7 +78,7 @@ func (s *Session) codeFiles(n *graph.Node) ([]engine.CodeFile, error) {
 			globs = append(globs, c.Glob)
 		}
 	}
-	files, err := s.files.Code(context.Background(), n.Target.Label.Pkg, globs...)
+	files, err := s.files.CodeFiles(context.Background(), n.Target.Label.Pkg, globs...)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *Session) codeFiles(n *graph.Node) ([]engine.CodeFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		more, err := s.files.Code(context.Background(), from.Target.Label.Pkg, glob)
+		more, err := s.files.CodeFiles(context.Background(), from.Target.Label.Pkg, glob)
 		if err != nil {
 			return nil, err
 		}

@@ -43,8 +43,9 @@ func (e *ChangedError) Unwrap() []error { return []error{ErrChanged, e.Err} }
 
 // Files observes the files below a workspace's root, each glob once: what was seen first holds for the run. It is safe for concurrent use.
 type Files struct {
-	Root string // absolute
-	Stat *disk.StatCache
+	Root string          // absolute
+	Stat *disk.StatCache // of data
+	Code *disk.StatCache // of code: it is looked at by each command, data mostly is not
 
 	mu       sync.Mutex
 	observed map[place]*observation
@@ -352,8 +353,8 @@ func ingest(ctx context.Context, store *disk.Store, file string, want cache.Dige
 	return err
 }
 
-// Code lists the files that globs of a package match, by path from the root. A glob that matches nothing is an error.
-func (f *Files) Code(ctx context.Context, pkg string, globs ...string) ([]engine.CodeFile, error) {
+// CodeFiles lists the files that globs of a package match, by path from the root. A glob that matches nothing is an error.
+func (f *Files) CodeFiles(ctx context.Context, pkg string, globs ...string) ([]engine.CodeFile, error) {
 	var out []engine.CodeFile
 	for _, glob := range globs {
 		files, err := twice(f, func(d *dirs) ([]engine.CodeFile, error) { return f.code(f.split(pkg, glob), d) })
@@ -380,7 +381,7 @@ func (f *Files) code(at place, d *dirs) (out []engine.CodeFile, err error) {
 		if err != nil || !filepath.IsLocal(rel) {
 			return nil, fmt.Errorf("%s lies outside of the workspace, where code has no place of its own", file)
 		}
-		d, info, err := f.Stat.Digest(file)
+		d, info, err := f.Code.Digest(file)
 		if err != nil {
 			return nil, err
 		}
@@ -393,7 +394,7 @@ func (f *Files) code(at place, d *dirs) (out []engine.CodeFile, err error) {
 func (f *Files) ChangedCode(files []engine.CodeFile) (out []string) {
 	for _, c := range files {
 		file := filepath.Join(f.Root, filepath.FromSlash(c.Path))
-		if d, info, err := f.Stat.Digest(file); err != nil || d != c.Digest || (disk.KindOf(info) == cache.Exec) != c.Exec {
+		if d, info, err := f.Code.Digest(file); err != nil || d != c.Digest || (disk.KindOf(info) == cache.Exec) != c.Exec {
 			out = append(out, file)
 		}
 	}

@@ -38,7 +38,8 @@ func checkout(t testing.TB, names ...string) *Files {
 			t.Fatal(err)
 		}
 	}
-	return &Files{Root: root, Stat: disk.OpenStatCache(filepath.Join(t.TempDir(), "files"))}
+	stat := disk.OpenStatCache(filepath.Join(t.TempDir(), "files"))
+	return &Files{Root: root, Stat: stat, Code: stat}
 }
 
 // matched lists what a glob of package p matches.
@@ -137,7 +138,7 @@ func TestOutputs(t *testing.T) {
 			t.Errorf("//%s %s: got %s, want %s", c.pkg, c.glob, got, c.want)
 		}
 	}
-	if files, err := f.Code(t.Context(), "", "**/b.csv"); err == nil {
+	if files, err := f.CodeFiles(t.Context(), "", "**/b.csv"); err == nil {
 		t.Errorf("code %v", files)
 	}
 }
@@ -233,7 +234,7 @@ func TestIngestOfWhatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := f.Code(t.Context(), "p", "c.py")
+	code, err := f.CodeFiles(t.Context(), "p", "c.py")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +272,7 @@ func TestIngestOfWhatIsGone(t *testing.T) {
 func TestCode(t *testing.T) {
 	t.Parallel()
 	f := checkout(t, "p/c.py", "p/lib/x.py", "p/lib/run*", "q/d.py", "..odd/e.py", "../outside.py")
-	files, err := f.Code(t.Context(), "p", "lib/**", "c.py", "*.py", "../q/d.py", "../..odd/e.py")
+	files, err := f.CodeFiles(t.Context(), "p", "lib/**", "c.py", "*.py", "../q/d.py", "../..odd/e.py")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func TestCode(t *testing.T) {
 		"lib":              `code "lib": not a regular file; for the files in a folder write folder/**`,
 		"../../outside.py": "lies outside of the workspace, where code has no place of its own",
 	} {
-		if _, err := f.Code(t.Context(), "p", glob); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := f.CodeFiles(t.Context(), "p", glob); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", glob, err, want)
 		}
 	}
