@@ -127,3 +127,20 @@ func CutStamp(b []byte) (s Stamp, rest []byte, ok bool) {
 	number := func(k int) uint64 { return binary.LittleEndian.Uint64(b[8*k:]) }
 	return Stamp{int64(number(0)), int64(number(1)), int64(number(2)), number(3)}, b[StampSize:], true
 }
+
+// AppendStamped writes the name of a file with its stamp for CutStamped.
+func AppendStamped(b []byte, name string, stamp Stamp) []byte {
+	b = binary.AppendUvarint(b, uint64(len(name)))
+	return stamp.Append(append(b, name...))
+}
+
+// CutStamped reads a file's name and its stamp; false of anything that AppendStamped does not write.
+func CutStamped(b []byte) (name []byte, stamp Stamp, rest []byte, ok bool) {
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)-w) {
+		return nil, stamp, nil, false
+	}
+	name, b = b[w:w+int(n)], b[w+int(n):]
+	stamp, b, ok = CutStamp(b)
+	return name, stamp, b, ok
+}

@@ -3,7 +3,6 @@ package disk
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -267,23 +266,15 @@ func WriteFile(name string, b []byte) error {
 	return fault.At(fault.StateReplaced)
 }
 
-func (e statEntry) encode() []byte {
-	b := make([]byte, 0, statSize)
-	for _, n := range []uint64{uint64(e.Size), uint64(e.Mtime), uint64(e.Ctime), e.Inode} {
-		b = binary.LittleEndian.AppendUint64(b, n)
-	}
-	return append(b, e.Digest[:]...)
-}
-
-const statSize = 4*8 + len(cache.Digest{})
+func (e statEntry) encode() []byte { return append(e.stamp().Append(nil), e.Digest[:]...) }
 
 // decodeStat reads what encode wrote; false of anything else.
 func decodeStat(b []byte) (statEntry, bool) {
-	if len(b) != statSize {
+	s, rest, ok := CutStamp(b)
+	if !ok || len(rest) != len(cache.Digest{}) {
 		return statEntry{}, false
 	}
-	number := func(k int) uint64 { return binary.LittleEndian.Uint64(b[8*k:]) }
-	return statEntry{int64(number(0)), int64(number(1)), int64(number(2)), number(3), cache.Digest(b[32:])}, true
+	return statEntry{s.size, s.mtime, s.ctime, s.inode, cache.Digest(rest)}, true
 }
 
 // Seal frames what a process leaves for the next: a header, the body, and the digest of both.

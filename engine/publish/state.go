@@ -2,7 +2,6 @@ package publish
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
@@ -15,9 +14,7 @@ const magic = "dpb view 2\n"
 func (s shown) encode() []byte {
 	b := append([]byte(nil), s.version[:]...)
 	for _, f := range s.files {
-		b = binary.AppendUvarint(b, uint64(len(f.name)))
-		b = append(b, f.name...)
-		b = f.stamp.Append(b)
+		b = disk.AppendStamped(b, f.name, f.stamp)
 	}
 	return b
 }
@@ -29,7 +26,7 @@ func decode(b []byte) (s shown, ok bool) {
 	}
 	b = b[copy(s.version[:], b):]
 	for len(b) > 0 {
-		name, stamp, rest, ok := cutFile(b)
+		name, stamp, rest, ok := disk.CutStamped(b)
 		if !ok {
 			return s, false
 		}
@@ -37,16 +34,6 @@ func decode(b []byte) (s shown, ok bool) {
 		b = rest
 	}
 	return s, true
-}
-
-func cutFile(b []byte) (name []byte, stamp disk.Stamp, rest []byte, ok bool) {
-	n, w := binary.Uvarint(b)
-	if w <= 0 || n > uint64(len(b)-w) {
-		return nil, stamp, nil, false
-	}
-	name, b = b[w:w+int(n)], b[w+int(n):]
-	stamp, b, ok = disk.CutStamp(b)
-	return name, stamp, b, ok
 }
 
 // glance looks at places in order and keeps its memory between them.
@@ -68,7 +55,7 @@ func (g *glance) shows(v *View, id engine.VersionID) bool {
 	g.at = append(g.at, '/')
 	end := len(g.at)
 	for len(b) > 0 {
-		name, stamp, rest, ok := cutFile(b)
+		name, stamp, rest, ok := disk.CutStamped(b)
 		if !ok {
 			return false
 		}

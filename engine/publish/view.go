@@ -312,7 +312,7 @@ func (v *View) isTidy(at string, set cache.SectionDigest) bool {
 		return false
 	}
 	for len(b) > 0 {
-		name, stamp, rest, ok := cutFile(b)
+		name, stamp, rest, ok := disk.CutStamped(b)
 		if !ok {
 			return false
 		}

@@ -177,24 +177,12 @@ func (s *Session) filesOfSource(n *graph.Node, i int, f finding) []byte {
 	settled := true
 	s.files.Stamps(snapshot, func(name string, stamp disk.Stamp) {
 		settled = settled && stamp.Settled(s.looked)
-		b = appendFile(b, name, stamp)
+		b = disk.AppendStamped(b, name, stamp)
 	})
 	if !settled {
 		return nil
 	}
 	return b
-}
-
-func appendFile(b []byte, name string, stamp disk.Stamp) []byte {
-	b = binary.AppendUvarint(b, uint64(len(name)))
-	return stamp.Append(append(b, name...))
-}
-
-func cutFile(b []byte) (name []byte, stamp disk.Stamp, rest []byte, ok bool) {
-	if name, b, ok = cutBytes(b); ok {
-		stamp, b, ok = disk.CutStamp(b)
-	}
-	return name, stamp, b, ok
 }
 
 func cutBytes(b []byte) (value, rest []byte, ok bool) {

@@ -272,7 +272,7 @@ func (s *Session) unchanged(n *graph.Node, i int) bool {
 	}
 	k := 0
 	for b := m.files[i]; len(b) > 0; k++ {
-		name, stamp, rest, ok := cutFile(b)
+		name, stamp, rest, ok := disk.CutStamped(b)
 		if !ok || m.globs && (k >= len(names) || names[k] != string(name)) {
 			return false
 		}
@@ -306,7 +306,7 @@ func (s *Session) holdsFor(n *graph.Node, i int, snapshot source.Snapshot) error
 	if m.looks == nil || m.looks[i] != unchanged || m.Trees[i] == snapshot.Tree.Digest() {
 		return nil
 	}
-	name, _, _, _ := cutFile(m.files[i])
+	name, _, _, _ := disk.CutStamped(m.files[i])
 	file := string(name)
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(s.Root, file)
