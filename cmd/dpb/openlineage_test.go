@@ -338,13 +338,13 @@ func (l *listener) heard() []string {
 	return slices.Clone(l.lines)
 }
 
-// awaitAll builds until all that waited is delivered: what a build does not deliver, the next ones do.
+// awaitAll builds until all that waited is delivered: what a build does not deliver, the next ones do. An event whose answer a build did not await comes again.
 func (l *listener) awaitAll(t *testing.T, dir string, want int) (out []runEvent) {
 	t.Helper()
-	for len(l.heard()) < want {
+	for len(slices.Compact(l.heard())) < want {
 		lineageBuild(t, dir)
 	}
-	return readEvents(t, strings.Join(l.heard(), ""))
+	return readEvents(t, strings.Join(slices.Compact(l.heard()), ""))
 }
 
 const lineageKey = "S3CRET"
@@ -398,7 +398,7 @@ func TestLineageServer(t *testing.T) {
 	if got, want := texts(events), "START build, START //:a, COMPLETE //:a, START //:b, COMPLETE //:b, COMPLETE build"; got != want && got != swapped(want) {
 		t.Errorf("it heard %s", got)
 	}
-	if len(l.keys) != 1 || l.keys["Bearer "+lineageKey] != 6 || l.paths["POST /api/v1/lineage"] != 6 {
+	if len(l.keys) != 1 || len(l.paths) != 1 || l.keys["Bearer "+lineageKey] < 6 || l.paths["POST /api/v1/lineage"] < 6 {
 		t.Errorf("it was asked by %v with %v", l.paths, l.keys)
 	}
 	made, read := "", ""

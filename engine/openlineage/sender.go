@@ -24,14 +24,14 @@ type Config struct {
 }
 
 const (
-	// moment is how long the end of a build waits for an endpoint that has answered before.
-	moment = 250 * time.Millisecond
+	// moment is how long the end of a build waits for an endpoint, unless one that waited less than a while ago heard nothing.
+	moment, while = 250 * time.Millisecond, 10 * time.Minute
 	// After a failure the next attempt comes later, each time after twice as long.
 	firstPause, lastPause = time.Second, 30 * time.Second
 	// inHand is how many events may be on their way to the disk.
 	inHand = 1024
-	// answeredFile in Dir says that the endpoint answered when it was last asked.
-	answeredFile = "answered"
+	// silentFile in Dir says that a build waited for the endpoint, and heard nothing.
+	silentFile = "silent"
 )
 
 var (
@@ -41,12 +41,12 @@ var (
 
 // Sender writes events to the disk in the background, and delivers them from there, each at least once and in order.
 type Sender struct {
-	sink     sink
-	local    bool // it is a file
-	spool    *spool
-	lock     func() (func(), error)
-	answered string // path of the mark
-	earlier  int    // events that earlier builds left
+	sink    sink
+	local   bool // it is a file
+	spool   *spool
+	lock    func() (func(), error)
+	silent  string // path of the mark
+	earlier int    // events that earlier builds left
 
 	events  chan func() (*Event, error)
 	written chan struct{} // closed when all is on disk
@@ -74,7 +74,7 @@ func (f *failure) add(err error) { f.events, f.err = f.events+1, err }
 
 // Open begins to deliver what earlier builds left. Its error is that of a URL that is none, or of a folder that can't be read.
 func Open(c Config) (s *Sender, err error) {
-	s = &Sender{sink: &file{c.File, c.Name}, local: c.File != "", lock: c.Lock, answered: filepath.Join(c.Dir, answeredFile), events: make(chan func() (*Event, error), inHand),
+	s = &Sender{sink: &file{c.File, c.Name}, local: c.File != "", lock: c.Lock, silent: filepath.Join(c.Dir, silentFile), events: make(chan func() (*Event, error), inHand),
 		written: make(chan struct{}), more: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{})}
 	if !s.local {
 		if s.sink, err = newEndpoint(c.URL, c.Key); err != nil {
@@ -97,7 +97,7 @@ func Open(c Config) (s *Sender, err error) {
 // local disk, and for that only where many events are on their way there.
 func (s *Sender) Send(event func() (*Event, error)) { s.events <- event }
 
-// Close waits until all is on disk, for a file until it is delivered, and for an endpoint that has answered before a moment. What is left is for the next build. It
+// Close waits until all is on disk, for a file until it is delivered, and for an endpoint that is not known to be silent a moment. What is left is for the next build. It
 // returns what people should know, as warnings.
 func (s *Sender) Close() []error {
 	close(s.events)
@@ -110,8 +110,8 @@ func (s *Sender) Close() []error {
 	waited := s.await()
 	s.giveUp(errOver)
 	<-s.done
-	if over := errors.Is(s.failed, errOver); over && waited && s.answers.Load() == before || s.failed != nil && !over && !errors.Is(s.failed, errBusy) {
-		_ = os.Remove(s.answered) // the next build does not wait for it
+	if waited && errors.Is(s.failed, errOver) && s.answers.Load() == before {
+		_ = os.WriteFile(s.silent, nil, 0o666) // the next build does not wait for it
 	}
 	return s.warnings(waited)
 }
@@ -120,7 +120,7 @@ func (s *Sender) Close() []error {
 func (s *Sender) await() (waited bool) {
 	var limit <-chan time.Time
 	if !s.local {
-		if _, err := os.Lstat(s.answered); err != nil {
+		if mark, err := os.Lstat(s.silent); err == nil && time.Since(mark.ModTime()).Abs() < while {
 			return false
 		}
 		limit = time.After(moment)
@@ -259,7 +259,7 @@ func (s *Sender) deliverOne(ctx context.Context, event []byte) error {
 		err = nil
 	}
 	if err == nil && s.answers.Add(1) == 1 && !s.local {
-		_ = os.WriteFile(s.answered, nil, 0o666) // without it, the next build does not wait
+		_ = os.Remove(s.silent)
 	}
 	return err
 }

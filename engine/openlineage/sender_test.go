@@ -132,11 +132,11 @@ func TestClockGoesBack(t *testing.T) {
 	}
 }
 
-// TestAnsweredBefore waits for an endpoint that answered the last time, a moment; that it was silent is known to the next build.
-func TestAnsweredBefore(t *testing.T) {
+// TestSilent waits a moment for an endpoint; that it was silent is known to the next builds, for a while.
+func TestSilent(t *testing.T) {
 	end := make(chan struct{})
 	var mu sync.Mutex
-	silent := false
+	silent := true
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		hang := silent
@@ -148,24 +148,39 @@ func TestAnsweredBefore(t *testing.T) {
 	defer server.Close()
 	defer close(end)
 	c := Config{URL: server.URL, Dir: t.TempDir()}
-	marked := func() bool { _, err := os.Lstat(filepath.Join(c.Dir, answeredFile)); return err == nil }
+	mark := filepath.Join(c.Dir, silentFile)
+	marked := func() bool { _, err := os.Lstat(mark); return err == nil }
 	s := open(t, c)
 	s.numbered(1, 1)
-	for s.answers.Load() == 0 { // before that nobody waits for it
+	yet := "[run events are not delivered to " + strings.TrimPrefix(server.URL, "http://") + ": it has not answered yet; the next build has 1 to deliver]"
+	same(t, "warnings", s.Close(), yet)
+	if !marked() {
+		t.Fatal("that it was silent is not known")
+	}
+	s = open(t, c)
+	if s.await() {
+		t.Error("the next build waits again")
+	}
+	same(t, "warnings", s.Close(), yet)
+	long := time.Now().Add(-2 * while)
+	if err := os.Chtimes(mark, long, long); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, c)
+	if !s.await() {
+		t.Error("it is never waited for again")
+	}
+	same(t, "warnings", s.Close(), yet)
+	mu.Lock()
+	silent = false
+	mu.Unlock()
+	s = open(t, c)
+	for s.answers.Load() == 0 { // nobody waits for it
 		time.Sleep(time.Millisecond)
 	}
 	same(t, "warnings", s.Close(), []error{})
-	if !marked() {
-		t.Fatal("that it answered is not known")
-	}
-	mu.Lock()
-	silent = true
-	mu.Unlock()
-	s = open(t, c)
-	s.numbered(2, 2)
-	same(t, "warnings", s.Close(), "[run events are not delivered to "+strings.TrimPrefix(server.URL, "http://")+": it has not answered yet; the next build has 1 to deliver]")
 	if marked() {
-		t.Error("the next build waits again")
+		t.Error("it answered, and counts as silent")
 	}
 }
 
