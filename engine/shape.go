@@ -101,6 +101,11 @@ func (t *Target) HasRules() bool {
 	return false
 }
 
+// Splits says whether consumers may see something else than what was made: an output has rejects.
+func (t *Target) Splits() bool {
+	return slices.ContainsFunc(t.Outputs, func(o *Output) bool { return o.Rejects != nil })
+}
+
 // ReaderColumns is the schema with which a target's own output is read: of text, the types of the SQL that wrote it, else what is declared; of Parquet that SQL
 // wrote, the file's own.
 func (t *Target) ReaderColumns(o *Output, made []Column) []Column {

@@ -130,7 +130,7 @@ func (d *Decider) Prepare(n *graph.Node) {
 	if writesText(n.Target) {
 		s.columns = make([][]engine.Column, size*s.outputs)
 	}
-	if rejects(n.Target) {
+	if n.Target.Splits() {
 		s.raw, s.aside = make([]cache.TreeDigest, size*s.outputs), make([]cache.TreeDigest, size*s.outputs)
 	}
 	s.shape, s.beyond = d.court.Shape(n), n.Target.RulesSeeBeyond(n.InputOutputs())
@@ -138,10 +138,6 @@ func (d *Decider) Prepare(n *graph.Node) {
 
 // Prepared says whether there is room for a node's actions: whether they take part.
 func (d *Decider) Prepared(n *graph.Node) bool { return d.nodes[n.Index].state != nil }
-
-func rejects(t *engine.Target) bool {
-	return slices.ContainsFunc(t.Outputs, func(o *engine.Output) bool { return o.Rejects != nil })
-}
 
 // writesText says whether the target is SQL, and readers of its outputs need column types that the files don't hold.
 func writesText(t *engine.Target) bool {

@@ -34,7 +34,7 @@ func (d *Decider) Found(n *graph.Node) *Remembered {
 func (r *Remembered) Make(t *engine.Target, size int) {
 	outputs := size * len(t.Outputs)
 	r.Keys, r.Wanted, r.Seen, r.Trees = make([]cache.ActionKey, size), make([]bool, size), make([]bool, size), make([]cache.TreeDigest, outputs)
-	if rejects(t) {
+	if t.Splits() {
 		r.Raw, r.Aside = make([]cache.TreeDigest, outputs), make([]cache.TreeDigest, outputs)
 	}
 	if writesText(t) {

@@ -370,7 +370,7 @@ func (c *comparison) compareRules(n, old *graph.Node, x *compared) {
 		return
 	}
 	x.say("rules changed: it is judged anew, and no job runs for that")
-	if splits(n.Target) || splits(old.Target) {
+	if n.Target.Splits() || old.Target.Splits() {
 		fill(x.may)
 	}
 }

@@ -669,11 +669,6 @@ func (b *build) wake(n *graph.Node, i int) {
 	}
 }
 
-// splits says whether consumers may see something else than what was made.
-func splits(t *engine.Target) bool {
-	return slices.ContainsFunc(t.Outputs, func(o *engine.Output) bool { return o.Rejects != nil })
-}
-
 // observed is the result of a source that is decided.
 func (b *build) observed(n *graph.Node, i int) *engine.Result {
 	return &engine.Result{Key: b.decider.Key(n, i), Outputs: []engine.OutputResult{{Name: n.Target.Outputs[0].Name, Tree: b.decider.Made(n, i, 0).Raw, Rows: -1}}}

@@ -52,7 +52,7 @@ func inTurn(partitions []int, steps ...func(i int)) {
 func (c *comparison) followEdge(n, old *graph.Node, k int, x *compared) func(i int) bool {
 	e := n.Edges[k]
 	from := &c.nodes[e.From.Index]
-	files := e.From.Target.Kind == engine.Source && !splits(e.From.Target) // what is read is what lies there
+	files := e.From.Target.Kind == engine.Source && !e.From.Target.Splits() // what is read is what lies there
 	certain := graph.NewFold(e, false, func(j int) bool { return files && from.differs[j] || c.isNew(e.From, j) }, either)
 	may := graph.NewFold(e, false, func(j int) bool { return from.differs[j] || from.may[j] }, either)
 	gone := c.gone(n, old, k)

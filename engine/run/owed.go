@@ -36,7 +36,7 @@ func (b *build) owe(n *graph.Node, i int, r *jobResult) bool {
 // lacking adds the producers of an action whose bytes are gone, and what those need. Bytes of sources are in the checkout or nowhere.
 func (b *build) lacking(n *graph.Node, i int, owed map[graph.ActionID]bool) error {
 	for _, e := range n.Edges {
-		if e == nil || !isJob(e.From) && !splits(e.From.Target) {
+		if e == nil || !isJob(e.From) && !e.From.Target.Splits() {
 			continue
 		}
 		for j := range e.Inputs(i).All() {
