@@ -27,8 +27,8 @@ func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string, 
 			return nil, Programs{}, nil, fmt.Errorf("tools %q: a file of the package belongs into code; tools has programs by name or absolute path, and folders, which end in /", name)
 		}
 	}
-	if first := t.Command[0]; len(first) == 1 && first[0].Literal != "" && !slices.Contains(names, first[0].Literal) {
-		names = append(names, first[0].Literal)
+	if first := program(t); first != "" && !slices.Contains(names, first) {
+		names = append(names, first)
 	}
 	slices.Sort(names)
 	// All are found before any is identified: a script's interpreter may be another of them.
@@ -54,6 +54,23 @@ func Tools(t *engine.Target, root string, stat *disk.StatCache, pathEnv string, 
 	f.uncovered = append(f.uncovered, "programs in "+strings.Join(standardDirs, ", "))
 	slices.Sort(f.uncovered)
 	return f.tools, f.programs, slices.Compact(f.uncovered), nil
+}
+
+// program is what a target's command names as its program; "" if that is not known before it runs.
+func program(t *engine.Target) string {
+	if first := t.Command[0]; len(first) == 1 {
+		return first[0].Literal
+	}
+	return ""
+}
+
+// ToolNames is the same text for two targets of a workspace only if Tools finds the same for both.
+func ToolNames(t *engine.Target) string {
+	names := append(slices.Clone(t.Tools), "", program(t))
+	if slices.ContainsFunc(names, func(name string) bool { return strings.Contains(name, "/") && !filepath.IsAbs(name) }) {
+		names = append(names, t.Label.Pkg) // from where they are looked for
+	}
+	return fmt.Sprintf("%q", names)
 }
 
 // finder looks for the tools of a target.

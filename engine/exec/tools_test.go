@@ -259,3 +259,22 @@ func TestToolsThatAreNotThere(t *testing.T) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
+
+// TestToolNames: what is found for one target is found for another only if nothing that is looked for differs, nor where.
+func TestToolNames(t *testing.T) {
+	t.Parallel()
+	of := func(pkg, command string, tools ...string) string {
+		return ToolNames(&engine.Target{Label: engine.Label{Pkg: pkg, Name: "t"}, Command: []engine.Text{{{Literal: command}}}, Tools: tools})
+	}
+	if of("p", "cp", "git", "/opt/x") != of("q", "cp", "git", "/opt/x") {
+		t.Error("programs depend on the package that names them")
+	}
+	seen := map[string]int{}
+	for k, names := range []string{of("p", "cp"), of("p", "mv"), of("p", "", "cp"), of("p", "cp", "cp"), of("p", "cp", "git"), of("p", "cp", "git", "mv"), of("p", "cp", "git\x00mv"),
+		of("p", "./run"), of("q", "./run"), of("p", "cp", "env/"), of("q", "cp", "env/"), of("p", "x", "./run")} {
+		if before, ok := seen[names]; ok {
+			t.Errorf("%d and %d look the same", before, k)
+		}
+		seen[names] = k
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 // begin starts a pass in which nothing is decided: what takes part is marked, and what pointers tell is known.
 func (b *build) begin(selected []graph.Selected) error {
+	b.s.toolsets.forget()
 	b.pass = pass{decider: plan.New(b.s.Graph, b.s, b.s, b.s.Now), nodes: make([]nodeRun, len(b.s.Graph.Nodes))}
 	for range runtime.GOMAXPROCS(0) {
 		b.workers = append(b.workers, b.decider.Worker())

@@ -62,7 +62,8 @@ type Session struct {
 	files    *source.Files
 	stat     *disk.StatCache // of data
 	programs *disk.StatCache // of code and tools, which each command looks at
-	memory   *memory         // nil: nothing is remembered
+	toolsets toolsets
+	memory   *memory // nil: nothing is remembered
 
 	setsOnce   sync.Once
 	setsDigest cache.SectionDigest // see sets

@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
@@ -25,9 +26,25 @@ const writerVersion = "1"
 // recipe is what the jobs of a target have in common, with what a job needs beyond the key.
 type recipe struct {
 	engine.Recipe
+	toolset
+}
+
+// toolset is what was found of the tools of a target, beyond their identities.
+type toolset struct {
 	programs  exec.Programs
 	tools     *disk.StatCache // the files that tools are made of; nil of SQL
 	uncovered []string
+}
+
+// toolsets are those that were looked up in this pass, with the identities: many targets call the same programs, which take a hundred looks at files each.
+type toolsets struct {
+	mu    sync.Mutex
+	known map[string]foundTools
+}
+
+type foundTools struct {
+	toolset
+	identities []engine.Tool
 }
 
 // Recipe looks up code, tools and engine of a target. It implements plan.World, as do the three methods below.
@@ -61,13 +78,44 @@ func (s *Session) lookUp(n *graph.Node, r *recipe) (err error) {
 	if r.Code, err = s.codeFiles(n); err != nil {
 		return err
 	}
-	r.tools = s.programs.Watching()
 	var instead func(string) (string, bool)
 	if s.locked != nil {
 		instead = func(name string) (string, bool) { return s.locked.tool(n.Target, name) }
 	}
-	r.Tools, r.programs, r.uncovered, err = exec.Tools(n.Target, s.Root, r.tools, s.PathEnv, instead)
+	found, err := s.toolsets.find(exec.ToolNames(n.Target), instead == nil, func() (f foundTools, err error) {
+		f.tools = s.programs.Watching()
+		f.identities, f.programs, f.uncovered, err = exec.Tools(n.Target, s.Root, f.tools, s.PathEnv, instead)
+		return f, err
+	})
+	r.Tools, r.toolset = found.identities, found.toolset
 	return err
+}
+
+// find takes what was found for another target, if the answer can be the same one, or looks.
+func (s *toolsets) find(names string, shared bool, look func() (foundTools, error)) (foundTools, error) {
+	if !shared {
+		return look()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f, ok := s.known[names]; ok {
+		return f, nil
+	}
+	f, err := look()
+	if err == nil {
+		if s.known == nil {
+			s.known = map[string]foundTools{}
+		}
+		s.known[names] = f
+	}
+	return f, err
+}
+
+// forget has all be looked up anew.
+func (s *toolsets) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.known)
 }
 
 // codeFiles lists what code selects: globs in the package, and files of sources.
