@@ -245,11 +245,19 @@ func (c *StatCache) Save() error {
 
 // WriteFile replaces a file in one step, so that a reader finds the old or the new content.
 func WriteFile(name string, b []byte) error {
+	return writeFile(name, int64(len(b)), func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// writeFile is WriteFile of so many bytes, which write hands over.
+func writeFile(name string, size int64, write func(io.Writer) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
 	if err != nil {
 		return err
 	}
-	_, err = tmp.Write(b)
+	err = write(tmp)
 	if cerr := tmp.Close(); err == nil {
 		err = cerr
 	}
@@ -261,7 +269,7 @@ func WriteFile(name string, b []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(tmp.Name())
-		return NoRoom(err, name, int64(len(b)))
+		return NoRoom(err, name, size)
 	}
 	return fault.At(fault.StateReplaced)
 }

@@ -1,12 +1,15 @@
 package disk
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"iter"
 	"maps"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,12 +28,13 @@ import (
 type Table struct {
 	file, header string
 
-	base  []byte            // body of the first frame
+	base  []byte            // body of the first frame, when it was read
 	at    []uint32          // where its entries begin
 	more  map[string][]byte // what came after, by name; nil for what is deleted
 	dirty map[string]bool   // of more: what the file has not yet
 	last  frame
-	tail  int // bytes of the frames after the first
+	first int // bytes of the first frame
+	tail  int // of those after it
 
 	whole   bool // the file was good to its end
 	cleared bool // what the file has counts no more
@@ -82,7 +86,7 @@ func (t *Table) take(body []byte) bool {
 	if t.at == nil {
 		var ok bool
 		if t.at, ok = index(body); ok {
-			t.base = body
+			t.base, t.first = body, len(body)
 		}
 		return ok
 	}
@@ -139,6 +143,17 @@ func appendEntry(b []byte, name string, value []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(value))+1)
 	return append(b, value...)
 }
+
+// entrySize is how many bytes appendEntry adds.
+func entrySize(name string, value []byte) int {
+	n := uvarintSize(len(name)) + len(name)
+	if value == nil {
+		return n + 1
+	}
+	return n + uvarintSize(len(value)+1) + len(value)
+}
+
+func uvarintSize(n int) int { return (bits.Len(uint(n)|1) + 6) / 7 }
 
 // cutEntry reads an entry; a nil value says that the name is deleted.
 func cutEntry(b []byte) (name, value, rest []byte, ok bool) {
@@ -227,7 +242,7 @@ func (t *Table) Delete(name string) {
 
 // Clear takes all names out, also of the file.
 func (t *Table) Clear() {
-	t.base, t.at, t.tail, t.whole = nil, nil, 0, false
+	t.base, t.at, t.first, t.tail, t.whole = nil, nil, 0, 0, false
 	clear(t.more)
 	clear(t.dirty)
 	t.last, t.cleared = frame{}, true
@@ -283,13 +298,17 @@ func (t *Table) Save() error {
 	} else if !t.unchanged() {
 		now = OpenTable(t.file, t.header)
 	}
-	var body []byte
-	for _, name := range slices.Sorted(maps.Keys(t.dirty)) {
-		body = appendEntry(body, name, t.more[name])
+	size := 0
+	for name := range t.dirty {
 		now.more[name] = t.more[name]
+		size += entrySize(name, t.more[name])
 	}
 	var err error
-	if now.whole && now.tail+len(body) <= len(now.base)/4+1<<16 {
+	if now.whole && now.tail+size <= now.first/4+1<<16 {
+		body := make([]byte, 0, size)
+		for _, name := range slices.Sorted(maps.Keys(t.dirty)) {
+			body = appendEntry(body, name, t.more[name])
+		}
 		err = now.extend(body)
 	} else {
 		err = now.rewrite()
@@ -349,20 +368,36 @@ func (t *Table) extend(body []byte) error {
 	return fault.At(fault.StateReplaced)
 }
 
-// rewrite makes one frame of all there is.
+// rewrite makes one frame of all there is, an entry at a time: it may be much.
 func (t *Table) rewrite() error {
-	var body []byte
+	size := 0
 	for name, value := range t.All() {
-		body = appendEntry(body, name, value)
+		size += entrySize(name, value)
 	}
-	b, _ := appendFrame([]byte(t.header), cache.Sum([]byte(t.header)), body)
-	if err := WriteFile(t.file, b); err != nil {
+	start := cache.Sum([]byte(t.header))
+	sum := cache.NewHasher()
+	_, _ = sum.Write(start[:])
+	end := int64(len(t.header) + frameOverhead + size)
+	if err := writeFile(t.file, end, func(w io.Writer) error { return t.writeFrame(w, sum, size) }); err != nil {
 		return err
 	}
-	more := &Table{file: t.file, header: t.header, more: map[string][]byte{}}
-	more.decode(b)
-	*t = *more
+	t.last, t.first, t.tail, t.whole = frame{end, sum.Digest()}, size, 0, true
 	return nil
+}
+
+// writeFrame writes the header and one frame of all entries, whose body has that size, and hashes the body.
+func (t *Table) writeFrame(w io.Writer, sum cache.Hasher, size int) error {
+	b := bufio.NewWriterSize(w, 1<<16)
+	_, _ = b.Write(binary.LittleEndian.AppendUint64([]byte(t.header), uint64(size)))
+	var entry []byte
+	for name, value := range t.All() {
+		entry = appendEntry(entry[:0], name, value)
+		_, _ = sum.Write(entry)
+		_, _ = b.Write(entry) // Flush tells
+	}
+	d := sum.Digest()
+	_, _ = b.Write(d[:])
+	return b.Flush()
 }
 
 // SoundTable says whether a table can be read to its end; one that is not there can.

@@ -76,7 +76,8 @@ const (
 // Ledger is an open ledger. It is safe for concurrent use, also by several processes: readers never wait.
 type Ledger struct {
 	file   string
-	pool   *sqlitex.Pool
+	pool   *sqlitex.Pool // of those that read
+	writer *sqlitex.Pool // one connection, as each commit has all others read their pages anew; nil of a ledger that is only read
 	ids    onDisk[string, int64]
 	chunks onDisk[cache.SectionDigest, bool]
 }
@@ -175,11 +176,20 @@ func (f found) open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
 }
 
 func open(name string, flags sqlite.OpenFlags, wait time.Duration) (*Ledger, error) {
-	pool, err := sqlitex.NewPool(name, sqlitex.PoolOptions{Flags: flags, PoolSize: readers, PrepareConn: func(c *sqlite.Conn) error {
+	options := sqlitex.PoolOptions{Flags: flags, PoolSize: readers, PrepareConn: func(c *sqlite.Conn) error {
 		c.SetBusyTimeout(wait)
 		return pragmas(c, "synchronous = FULL", "foreign_keys = ON", "cache_size = -20000")
-	}})
-	return &Ledger{pool: pool, file: name}, err
+	}}
+	l := &Ledger{file: name}
+	var err error
+	if l.pool, err = sqlitex.NewPool(name, options); err != nil || flags&sqlite.OpenReadWrite == 0 {
+		return l, err
+	}
+	options.PoolSize = 1
+	if l.writer, err = sqlitex.NewPool(name, options); err != nil {
+		return nil, errors.Join(err, l.pool.Close())
+	}
+	return l, nil
 }
 
 // orLocked adds ErrLocked, and who is to blame, to what SQLite says when it waited for a lock in vain.
@@ -286,7 +296,10 @@ func check(c *sqlite.Conn) error {
 // Close ends all use of the ledger.
 func (l *Ledger) Close() error {
 	defer headers.leave(l.file)
-	return l.pool.Close()
+	if l.writer == nil {
+		return l.pool.Close()
+	}
+	return errors.Join(l.pool.Close(), l.writer.Close())
 }
 
 func (l *Ledger) read(f func(*sqlite.Conn) error) (err error) {

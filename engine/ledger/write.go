@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,11 +37,14 @@ func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) error {
 }
 
 func (l *Ledger) write(ctx context.Context, f func(*Tx) error) error {
-	conn, err := l.pool.Take(ctx)
+	if l.writer == nil {
+		return errors.New("it was opened to be read")
+	}
+	conn, err := l.writer.Take(ctx)
 	if err != nil {
 		return err
 	}
-	defer l.pool.Put(conn)
+	defer l.writer.Put(conn)
 	tx := &Tx{conn: conn, l: l, ids: map[string]int64{}, chunks: map[cache.SectionDigest]bool{}}
 	if err := tx.run(f); err != nil {
 		return err

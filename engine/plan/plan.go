@@ -324,6 +324,13 @@ func (d *Decider) setPending(id graph.ActionID, p Pending) {
 	d.pending[id] = p
 }
 
+// Recorded tells that a fresh action has nothing pending any more: what its consumers see is known.
+func (d *Decider) Recorded(id graph.ActionID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.pending, id)
+}
+
 // Rules identifies what an action is judged by, beside the content: the shape of its target, and, where rules name what does not follow from the content of inputs,
 // the keys of the results behind them. Its producers have to be decided.
 func (d *Decider) Rules(n *graph.Node, i int) cache.SectionDigest {

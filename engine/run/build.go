@@ -182,6 +182,7 @@ func (b *build) decideInOrder(n *graph.Node) {
 	for i, wanted := range b.nodes[n.Index].wanted {
 		if wanted && !b.wait(n, i) {
 			b.settle(n, i, b.decide(b.workers[0], n, i))
+			b.keepUp()
 		}
 	}
 }
@@ -212,18 +213,34 @@ func (b *build) decide(w *plan.Worker, n *graph.Node, i int) decision {
 	return d
 }
 
-// decideNode splits the partitions of a node among the workers.
+// decideNode splits the partitions of a node among the workers, so many at a time: what there is to record of a million is not held all at once.
 func (b *build) decideNode(n *graph.Node) {
+	const most = 4096
 	var ready []int
+	decide := func() {
+		decisions := make([]decision, len(ready))
+		each(b.workers, len(ready), func(w *plan.Worker, at int) { decisions[at] = b.decide(w, n, ready[at]) })
+		for at, i := range ready {
+			b.settle(n, i, decisions[at])
+		}
+		ready = ready[:0]
+		b.keepUp()
+	}
 	for i, wanted := range b.nodes[n.Index].wanted {
 		if wanted && !b.wait(n, i) {
 			ready = append(ready, i)
 		}
+		if len(ready) == most {
+			decide()
+		}
 	}
-	decisions := make([]decision, len(ready))
-	each(b.workers, len(ready), func(w *plan.Worker, at int) { decisions[at] = b.decide(w, n, ready[at]) })
-	for at, i := range ready {
-		b.settle(n, i, decisions[at])
+	decide()
+}
+
+// keepUp waits while more is to be recorded than two commits take, and takes back what is.
+func (b *build) keepUp() {
+	for b.recorder.behind() > 2*mostRecords {
+		b.recorded(<-b.recorder.out)
 	}
 }
 
@@ -442,6 +459,7 @@ func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
 		b.s.setCurrent(n, i, r)
 		b.remember(n.Base+graph.ActionID(i), *r.version)
 	}
+	b.decider.Recorded(n.Base + graph.ActionID(i))
 	if isJob(n) && !b.ran[n.Base+graph.ActionID(i)] {
 		b.counts.UpToDate++
 		if r != nil && r.restored {
@@ -484,6 +502,7 @@ func (b *build) loop(ctx context.Context) {
 	over, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	for {
+		b.keepUp()
 		b.startVerdicts(ctx)
 		b.startJobs(ctx, over)
 		b.opts.Events.Counted(b.counts)

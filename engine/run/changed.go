@@ -28,7 +28,7 @@ func (u *used) add(p *prepared) {
 		u.trees, u.nodes = map[cache.TreeDigest]bool{}, map[*graph.Node]bool{}
 	}
 	for _, s := range slices.Concat(p.sources, p.inPlace) {
-		u.trees[s.Tree.Digest()] = true
+		u.trees[s.Digest()] = true
 	}
 	u.nodes[p.node] = true
 }
@@ -56,6 +56,9 @@ func (b *build) tellChanged(file, text string) {
 // changedMeanwhile warns of what changed after jobs of this build had read it. Their records are right: they name what was read.
 func (b *build) changedMeanwhile() {
 	const text = "it changed while dpb was running, after it was read: the next build takes it up"
+	if b.used.nodes == nil {
+		return
+	}
 	files := b.s.files.Changed(func(t cache.TreeDigest) bool { return b.used.trees[t] })
 	for n := range b.used.nodes {
 		recipe := b.s.recipes[n]

@@ -97,7 +97,7 @@ func (s *Session) observed(e *graph.Edge, j int) error {
 		return err
 	}
 	f, state := fingerprint.Opaque(snapshot.Tree.Files(), snapshot.Tree.Size())
-	c := engine.Content{Output: e.Output, Tree: snapshot.Tree.Digest()}
+	c := engine.Content{Output: e.Output, Tree: snapshot.Digest()}
 	s.unwritten.add(fingerprintKey(c.FingerprintID()), measured{*f, state})
 	return nil
 }

@@ -308,5 +308,5 @@ func (c *checker) observes(v engine.Version) bool {
 		return false
 	}
 	snapshot, err := c.s.snapshot(n, n.Target.Path, i)
-	return err == nil && snapshot.Tree.Digest() == v.Outputs[0].Raw
+	return err == nil && snapshot.Digest() == v.Outputs[0].Raw
 }

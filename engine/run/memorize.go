@@ -34,11 +34,13 @@ func (s *Session) memorize(b *build) {
 		}
 	}
 	moved := s.moved(b)
-	written := make([][]byte, len(stretches))
-	each(b.workers, len(stretches), func(_ *plan.Worker, at int) { written[at] = s.memorized(b, stretches[at], moved) })
-	for at, body := range written {
-		if body != nil {
-			m.table.Put(chunkName(stretches[at].node, stretches[at].chunk), body)
+	for some := range slices.Chunk(stretches, 64) { // not all at once: the table has copies
+		written := make([][]byte, len(some))
+		each(b.workers, len(some), func(_ *plan.Worker, at int) { written[at] = s.memorized(b, some[at], moved) })
+		for at, body := range written {
+			if body != nil {
+				m.table.Put(chunkName(some[at].node, some[at].chunk), body)
+			}
 		}
 	}
 }
@@ -170,7 +172,7 @@ func (s *Session) filesOfSource(n *graph.Node, i int, f finding) []byte {
 		return m.files[i]
 	}
 	snapshot, err := s.snapshot(n, n.Target.Path, i)
-	if err != nil || snapshot.Tree.Digest() != f.trees[0] {
+	if err != nil || snapshot.Digest() != f.trees[0] {
 		return nil
 	}
 	var b []byte

@@ -303,7 +303,7 @@ func (s *Session) holdsFor(n *graph.Node, i int, snapshot source.Snapshot) error
 		return nil
 	}
 	m := &s.memory.nodes[n.Index]
-	if m.looks == nil || m.looks[i] != unchanged || m.Trees[i] == snapshot.Tree.Digest() {
+	if m.looks == nil || m.looks[i] != unchanged || m.Trees[i] == snapshot.Digest() {
 		return nil
 	}
 	name, _, _, _ := disk.CutStamped(m.files[i])

@@ -98,10 +98,20 @@ func (r *recorder) next() []*record {
 	for len(r.waiting) == 0 && !r.closed {
 		r.more.Wait()
 	}
-	n := min(len(r.waiting), 5000) // bounds how long one commit takes
+	n := min(len(r.waiting), mostRecords)
 	batch := r.waiting[:n:n]
 	r.waiting = r.waiting[n:]
 	return batch
+}
+
+// mostRecords bounds how long one commit takes.
+const mostRecords = 5000
+
+// behind is how many records wait for the next commits.
+func (r *recorder) behind() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting)
 }
 
 func (r *recorder) loop(ctx context.Context) {

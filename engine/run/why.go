@@ -509,7 +509,7 @@ func (e *explainer) tree(c *Cause, v engine.Version) cache.Tree {
 	}
 	n := e.s.Graph.Node(c.Label)
 	if i, ok := n.Set.IndexText(c.Partition); ok {
-		if snapshot, err := e.s.snapshot(n, n.Target.Path, i); err == nil && snapshot.Tree.Digest() == want {
+		if snapshot, err := e.s.snapshot(n, n.Target.Path, i); err == nil && snapshot.Digest() == want {
 			return snapshot.Tree
 		}
 	}

@@ -168,7 +168,7 @@ func (s *Session) observe(n *graph.Node, glob engine.Text, i int) (cache.TreeDig
 	if err != nil || len(snapshot.Tree.Entries) == 0 {
 		return cache.TreeDigest{}, false, err
 	}
-	return snapshot.Tree.Digest(), true, nil
+	return snapshot.Digest(), true, nil
 }
 
 func (s *Session) snapshot(n *graph.Node, glob engine.Text, i int) (source.Snapshot, error) {

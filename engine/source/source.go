@@ -65,8 +65,9 @@ type observation struct {
 // Snapshot is what a glob matched: the files, by their path below its fixed part. A tree without entries says that nothing did.
 type Snapshot struct {
 	Tree   cache.Tree
-	base   string       // absolute path of the fixed part
-	stamps []disk.Stamp // of the files, as the tree's entries
+	digest cache.TreeDigest // of the tree
+	base   string           // absolute path of the fixed part
+	stamps []disk.Stamp     // of the files, as the tree's entries
 }
 
 // Observe returns what a glob matches. It is relative to package pkg unless absolute.
@@ -118,7 +119,7 @@ func (f *Files) Changed(used func(cache.TreeDigest) bool) (out []string) {
 	defer f.mu.Unlock()
 	now := &dirs{}
 	for at, o := range f.observed {
-		if o.err == nil && used(o.snapshot.Tree.Digest()) {
+		if o.err == nil && used(o.snapshot.Digest()) {
 			out = append(out, f.changed(at, o.snapshot, now)...)
 		}
 	}
@@ -163,6 +164,9 @@ func (f *Files) rel(file string) string {
 	return file
 }
 
+// Digest is that of the tree.
+func (s Snapshot) Digest() cache.TreeDigest { return s.digest }
+
 func (s Snapshot) file(e cache.Entry) string {
 	return filepath.Join(s.base, filepath.FromSlash(e.Path))
 }
@@ -194,7 +198,7 @@ func (f *Files) observe(at place, d *dirs) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	t, err := cache.NewTree(entries) // in order of path, as the names are
-	return Snapshot{t, at.dir, stamps}, err
+	return Snapshot{t, t.Digest(), at.dir, stamps}, err
 }
 
 // onAll calls one for each of n files, on all processors. Its error is that of the first, in order, of those that failed.
@@ -294,7 +298,7 @@ func isAbsent(err error) bool {
 
 // Ingest brings a snapshot's bytes into the store. It fails if a file is no longer what was observed.
 func (f *Files) Ingest(ctx context.Context, store *disk.Store, s Snapshot) error {
-	d := s.Tree.Digest()
+	d := s.Digest()
 	f.mu.Lock()
 	done := f.ingested[d]
 	f.mu.Unlock()
