@@ -28,7 +28,7 @@ func (s *Store) adopt(ctx context.Context, root *os.Root, file string, f *os.Fil
 	if !ok {
 		return d, false, nil
 	}
-	d, n, err := cache.SumFile(contextReaderAt{ctx, f}, info.Size())
+	d, n, err := cache.SumReader(contextReader{ctx, f})
 	if err != nil {
 		return d, false, err
 	}

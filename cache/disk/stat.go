@@ -122,7 +122,7 @@ func (c *StatCache) read(path string, now time.Time) (cache.Digest, os.FileInfo,
 		return cache.Digest{}, nil, err
 	}
 	defer f.Close()
-	d, n, err := cache.SumFile(c.interruptible(f), before.Size())
+	d, n, err := cache.SumReader(c.interruptible(f))
 	if err != nil {
 		return d, before, err
 	}
@@ -215,11 +215,11 @@ func (c *StatCache) Still(path string, s Stamp, d cache.Digest) bool {
 	return err == nil && now == d
 }
 
-func (c *StatCache) interruptible(r io.ReaderAt) io.ReaderAt {
+func (c *StatCache) interruptible(r io.Reader) io.Reader {
 	if c.Context == nil {
 		return r
 	}
-	return contextReaderAt{c.Context, r}
+	return contextReader{c.Context, r}
 }
 
 // Save writes what was found for the next process.

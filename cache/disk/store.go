@@ -254,12 +254,11 @@ func (r *checkedReader) verify(ctx context.Context, to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var got cache.Digest
+	var from io.Reader = contextReader{ctx, faultyReader{r.f}}
 	if to != nil {
-		got, _, err = cache.SumReader(io.TeeReader(contextReader{ctx, faultyReader{r.f}}, to))
-	} else {
-		got, _, err = cache.SumFile(contextReaderAt{ctx, faultyReader{r.f}}, info.Size())
+		from = io.TeeReader(from, to)
 	}
+	got, _, err := cache.SumReader(from)
 	switch {
 	case err != nil:
 		return err
@@ -273,20 +272,13 @@ func (r *checkedReader) verify(ctx context.Context, to io.Writer) error {
 func (r *checkedReader) Close() error { return r.f.Close() }
 
 // faultyReader fails where a test wants it to.
-type faultyReader struct{ r *os.File }
+type faultyReader struct{ r io.Reader }
 
 func (r faultyReader) Read(p []byte) (int, error) {
 	if err := fault.At(fault.BlobRead); err != nil {
 		return 0, err
 	}
 	return r.r.Read(p)
-}
-
-func (r faultyReader) ReadAt(p []byte, off int64) (int, error) {
-	if err := fault.At(fault.BlobRead); err != nil {
-		return 0, err
-	}
-	return r.r.ReadAt(p, off)
 }
 
 // damaged sets a file aside whose content is not what its name says, unless a sound one has taken its place already.
@@ -434,17 +426,4 @@ func (r contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.r.Read(p)
-}
-
-// contextReaderAt is contextReader for what is read in parts.
-type contextReaderAt struct {
-	ctx context.Context
-	r   io.ReaderAt
-}
-
-func (r contextReaderAt) ReadAt(p []byte, off int64) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.ReadAt(p, off)
 }
