@@ -95,6 +95,9 @@ func (s *Session) memorized(b *build, at stretch, moved []bool) []byte {
 func (s *Session) isMemorized(b *build, n *graph.Node, i int, found *plan.Remembered, loses bool) bool {
 	x := &s.memory.nodes[n.Index]
 	cur := s.current[n.Index]
+	if cur.version == nil && b.decider.Prepared(n) && !x.version[i].IsZero() {
+		return false
+	}
 	if cur.version != nil && (cur.version[i] != x.version[i] || cur.key[i] != x.key[i] || cur.rules[i] != x.rules[i]) {
 		return false
 	}
@@ -124,8 +127,9 @@ type finding struct {
 func (s *Session) finding(b *build, n *graph.Node, i int, found *plan.Remembered, loses bool) (f finding) {
 	x, cur := &s.memory.nodes[n.Index], s.current[n.Index]
 	state := b.decider.State(n, i)
-	if state == 0 && cur.version == nil { // its target has no part in the build
+	if state == 0 && !b.decider.Prepared(n) { // its target has no part in the build
 		cur = x.pointers
+		f.unknown = x.lacks && cur.version != nil && cur.version[i].IsZero()
 	}
 	if cur.version == nil || cur.version[i].IsZero() {
 		return f
