@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/fault"
@@ -47,7 +48,7 @@ func (r *record) forLedger() bool {
 	return r.begins || r.result != nil || r.run != nil || r.version != nil || r.retired != nil || r.puts != nil || r.judgements != nil
 }
 
-// recorder writes records in groups: one commit for all that came while the last one was under way.
+// recorder writes records in groups: one commit for all that came while the last one was under way, and for a while after it.
 type recorder struct {
 	s   *Session
 	log *buildLog // nil: what is recorded belongs to no build
@@ -59,6 +60,7 @@ type recorder struct {
 	more    sync.Cond
 	waiting []*record
 	closed  bool
+	rested  time.Time // before which there is no commit, unless nothing more comes, or too much waits
 
 	failed error // why records could not be written; none is after that, for later ones build on earlier ones
 }
@@ -80,8 +82,9 @@ func (r *recorder) keep(rec *record) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, rec)
-	r.more.Signal()
+	if r.waiting = append(r.waiting, rec); len(r.waiting) == 1 || len(r.waiting) == mostRecords { // else it is known that some wait
+		r.more.Signal()
+	}
 }
 
 // close lets the loop end when all is written.
@@ -92,16 +95,39 @@ func (r *recorder) close() {
 	r.more.Signal()
 }
 
+// Commits are so many times as long apart as the last one took, and at most maxRest: what a commit costs beside its records is shared by many, and a job is recorded soon
+// after its end.
+const restShare, maxRest = 16, 100 * time.Millisecond
+
+// next waits for records, and a while for those that follow them; none is the end.
 func (r *recorder) next() []*record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.waiting) == 0 && !r.closed {
-		r.more.Wait()
+	for !r.closed && len(r.waiting) < mostRecords {
+		rest := time.Until(r.rested)
+		if len(r.waiting) == 0 {
+			r.more.Wait()
+		} else if rest > 0 {
+			r.pause(rest)
+		} else {
+			break
+		}
 	}
 	n := min(len(r.waiting), mostRecords)
 	batch := r.waiting[:n:n]
 	r.waiting = r.waiting[n:]
 	return batch
+}
+
+// pause is a wait that ends after a time at the latest.
+func (r *recorder) pause(rest time.Duration) {
+	over := time.AfterFunc(rest, func() {
+		r.mu.Lock() // which it has until it waits
+		defer r.mu.Unlock()
+		r.more.Signal()
+	})
+	defer over.Stop()
+	r.more.Wait()
 }
 
 // mostRecords bounds how long one commit takes.
@@ -138,7 +164,10 @@ func (r *recorder) write(ctx context.Context, batch []*record) {
 	}()
 	defer func() { panicked = caught(recover()) }()
 	if r.failed == nil {
+		begun := time.Now()
 		r.failed = r.s.noRoom(r.commit(ctx, batch))
+		took := time.Since(begun)
+		r.rested = begun.Add(took + min(restShare*took, maxRest))
 	}
 	err := r.failed
 	for _, rec := range batch {
