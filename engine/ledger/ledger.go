@@ -2,12 +2,12 @@
 package ledger
 
 import (
-	"context"
 	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -76,8 +76,7 @@ const (
 // Ledger is an open ledger. It is safe for concurrent use, also by several processes: readers never wait.
 type Ledger struct {
 	file   string
-	pool   *sqlitex.Pool // of those that read
-	writer *sqlitex.Pool // one connection, as each commit has all others read their pages anew; nil of a ledger that is only read
+	conns  *conns
 	ids    onDisk[string, int64]
 	chunks onDisk[cache.SectionDigest, bool]
 }
@@ -169,27 +168,18 @@ func (f found) open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
 		return nil, err
 	}
 	if err := l.read(f.check); err != nil {
-		l.pool.Close()
+		_ = l.conns.close()
 		return nil, err
 	}
 	return l, nil
 }
 
 func open(name string, flags sqlite.OpenFlags, wait time.Duration) (*Ledger, error) {
-	options := sqlitex.PoolOptions{Flags: flags, PoolSize: readers, PrepareConn: func(c *sqlite.Conn) error {
+	c, err := openConns(name, flags, readers, func(c *sqlite.Conn) error {
 		c.SetBusyTimeout(wait)
 		return pragmas(c, "synchronous = FULL", "foreign_keys = ON", "cache_size = -20000")
-	}}
-	l := &Ledger{file: name}
-	var err error
-	if l.pool, err = sqlitex.NewPool(name, options); err != nil || flags&sqlite.OpenReadWrite == 0 {
-		return l, err
-	}
-	options.PoolSize = 1
-	if l.writer, err = sqlitex.NewPool(name, options); err != nil {
-		return nil, errors.Join(err, l.pool.Close())
-	}
-	return l, nil
+	})
+	return &Ledger{conns: c, file: name}, err
 }
 
 // orLocked adds ErrLocked, and who is to blame, to what SQLite says when it waited for a lock in vain.
@@ -296,19 +286,16 @@ func check(c *sqlite.Conn) error {
 // Close ends all use of the ledger.
 func (l *Ledger) Close() error {
 	defer headers.leave(l.file)
-	if l.writer == nil {
-		return l.pool.Close()
-	}
-	return errors.Join(l.pool.Close(), l.writer.Close())
+	return l.conns.close()
 }
 
 func (l *Ledger) read(f func(*sqlite.Conn) error) (err error) {
 	defer func() { err = explain(l.file, err) }()
-	c, err := l.pool.Take(context.Background())
+	c, err := l.conns.reader()
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	defer l.pool.Put(c)
+	defer l.conns.done(c)
 	return f(c)
 }
 
@@ -368,34 +355,46 @@ func (l *Ledger) LastRun(k cache.ActionKey) (r engine.Run, ok bool, err error) {
 }
 
 func findLastRun(c *sqlite.Conn, k cache.ActionKey) (r engine.Run, ok bool, err error) {
-	readable := func(s *sqlite.Stmt) error {
-		if ok {
-			return nil
-		}
-		if run, err := decode[engine.Run](columnBytes(s, 0)); err == nil && !run.Verifies {
-			r, ok = run, true
-		}
-		return nil
-	}
-	err = sqlitex.Execute(c, "SELECT body FROM run WHERE key = ? ORDER BY id DESC", &sqlitex.ExecOptions{Args: []any{k[:]}, ResultFunc: readable})
+	runs := runsByID{}
+	err = sqlitex.Execute(c, "SELECT id, body FROM run WHERE key = ?", &sqlitex.ExecOptions{Args: []any{k[:]}, ResultFunc: runs.add})
+	r, ok = runs.last()
 	return r, ok, err
+}
+
+// runsByID are records of runs by their number. SQLite does not sort them: it would compile the statement anew for each key.
+type runsByID map[int64][]byte
+
+func (a runsByID) add(s *sqlite.Stmt) error {
+	a[s.ColumnInt64(0)] = columnBytes(s, 1)
+	return nil
+}
+
+// last is the last of those that can be read and are none of dpb verify.
+func (a runsByID) last() (r engine.Run, ok bool) {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(a))) {
+		if r, err := decode[engine.Run](a[id]); err == nil && !r.Verifies {
+			return r, true
+		}
+	}
+	return r, false
 }
 
 // Lookup finds what a job with that key made, nil if there is nothing, and says whether the last attempt at the key failed, be it after that.
 func (l *Ledger) Lookup(k cache.ActionKey) (result *engine.Result, failed bool, err error) {
-	err = l.read(func(c *sqlite.Conn) error {
-		r, ok, err := findResult(c, k)
-		if err != nil {
-			return err
+	runs := runsByID{}
+	err = l.query("SELECT 0, body FROM result WHERE key = ?1 UNION ALL SELECT id, body FROM run WHERE key = ?1", func(s *sqlite.Stmt) error {
+		if s.ColumnInt64(0) > 0 {
+			return runs.add(s)
 		}
-		if ok {
-			result = &r
-		}
-		last, ok, err := findLastRun(c, k)
-		failed = ok && last.Failure != ""
+		r, err := decode[engine.Result](columnBytes(s, 1))
+		result = &r
 		return err
-	})
-	return result, failed, err
+	}, k[:])
+	if err != nil {
+		return nil, false, err
+	}
+	last, ok := runs.last()
+	return result, ok && last.Failure != "", nil
 }
 
 // Runs lists the attempts at an action, newest first.

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,16 +36,12 @@ func (l *Ledger) Write(ctx context.Context, f func(*Tx) error) error {
 }
 
 func (l *Ledger) write(ctx context.Context, f func(*Tx) error) error {
-	if l.writer == nil {
-		return errors.New("it was opened to be read")
-	}
-	conn, err := l.writer.Take(ctx)
+	tx := &Tx{l: l, ids: map[string]int64{}, chunks: map[cache.SectionDigest]bool{}}
+	err := l.conns.write(ctx, func(c *sqlite.Conn) error {
+		tx.conn = c
+		return tx.run(f)
+	})
 	if err != nil {
-		return err
-	}
-	defer l.writer.Put(conn)
-	tx := &Tx{conn: conn, l: l, ids: map[string]int64{}, chunks: map[cache.SectionDigest]bool{}}
-	if err := tx.run(f); err != nil {
 		return err
 	}
 	l.ids.add(tx.ids)
