@@ -104,24 +104,29 @@ func (s *Store) CopyTo(ctx context.Context, d cache.Digest, path string, mode fs
 		return err
 	}
 	defer from.Close()
+	info, err := from.f.Stat()
+	if err != nil {
+		return err
+	}
+	known, ok := s.verified.Load(d)
+	sound := ok && known == entryOf(info)
+	if info.Size() <= small {
+		if done, err := s.copySmall(ctx, from, info, sound, path, mode); done || err != nil {
+			return err
+		}
+	}
 	to, err := openPlain(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(s.copyTo(ctx, to, from), to.Chmod(mode), to.Close()); err != nil {
+	if err = errors.Join(copyTo(ctx, to, from, info, sound), to.Chmod(mode), to.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
 	return nil
 }
 
-// copyTo shares a blob's blocks where the file system can, and checks it before, unless that was done. Else it is checked while it is copied.
-func (s *Store) copyTo(ctx context.Context, to *os.File, from *checkedReader) error {
-	info, err := from.f.Stat()
-	if err != nil {
-		return err
-	}
-	known, ok := s.verified.Load(from.want)
-	sound := ok && known == entryOf(info)
+// copyTo shares a blob's blocks where the file system can, and checks it before, unless it is known to be sound. Else it is checked while it is copied.
+func copyTo(ctx context.Context, to *os.File, from *checkedReader, info fs.FileInfo, sound bool) (err error) {
 	if info.Size() >= big && clone(to, from.f) {
 		if sound {
 			return nil

@@ -125,7 +125,7 @@ func (s *Store) JobDir(name string) (string, error) {
 
 // RemoveAll removes a directory also where a job took the right to write from a folder in it.
 func RemoveAll(dir string) error {
-	if os.RemoveAll(dir) == nil {
+	if removeBelow(dir) || os.RemoveAll(dir) == nil {
 		return nil
 	}
 	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

@@ -37,6 +37,7 @@ type Store struct {
 	private *Private
 	once    sync.Once
 	err     error
+	smalls  atomic.Int64 // small files that were made to get a place here
 
 	pins     pins
 	syncEach bool     // what is put is made durable file by file
@@ -148,19 +149,37 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (cache.Digest, int64, erro
 
 // keep moves a finished file to its place, unless a sound copy is there already.
 func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
-	to := s.path("blobs", d.String())
-	if err := s.pin(d); err != nil {
+	if has, err := s.has(ctx, d); has || err != nil {
 		return err
 	}
-	if _, err := os.Lstat(to); err == nil {
-		if err := s.Verify(ctx, d); !errors.Is(err, cache.ErrMissing) {
-			s.toSync(to, false)
-			return err
-		}
-	}
+	to := s.path("blobs", d.String())
 	if err := s.rename(tmp, to); err != nil {
 		return err
 	}
+	return s.placed(d, to)
+}
+
+// has says whether a sound copy of a blob is there, which is then to be made durable with what is put.
+func (s *Store) has(ctx context.Context, d cache.Digest) (bool, error) {
+	if err := s.pin(d); err != nil {
+		return false, err
+	}
+	to := s.path("blobs", d.String())
+	if _, err := os.Lstat(to); err != nil {
+		return false, nil
+	}
+	if err := s.Verify(ctx, d); err != nil {
+		if errors.Is(err, cache.ErrMissing) {
+			err = nil
+		}
+		return false, err
+	}
+	s.toSync(to, false)
+	return true, nil
+}
+
+// placed notes that a blob is sound that has just got its place.
+func (s *Store) placed(d cache.Digest, to string) error {
 	info, err := os.Stat(to)
 	if err == nil {
 		s.verified.Store(d, entryOf(info))
@@ -170,10 +189,10 @@ func (s *Store) keep(ctx context.Context, tmp string, d cache.Digest) error {
 
 // rename moves a finished file to its place.
 func (s *Store) rename(tmp, to string) error {
-	err := os.Rename(tmp, to)
+	err := renameFile(tmp, to)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(to), 0o777); err == nil {
-			err = os.Rename(tmp, to)
+			err = renameFile(tmp, to)
 		}
 	}
 	if err == nil {
@@ -197,7 +216,11 @@ func (s *Store) putSized(ctx context.Context, r io.Reader, size int64) (d cache.
 	if err := Room(s.Dir, size); err != nil {
 		return d, 0, err
 	}
-	d, n, err = s.Put(ctx, r)
+	if size <= small {
+		d, n, err = s.putSmall(ctx, r)
+	} else {
+		d, n, err = s.Put(ctx, r)
+	}
 	return d, n, NoRoom(err, s.Dir, size)
 }
 
@@ -372,19 +395,7 @@ func (s *Store) PutTree(_ context.Context, t cache.Tree) (cache.TreeDigest, erro
 		s.toSync(to, false)
 		return d, nil
 	}
-	tmp, err := s.temp()
-	if err != nil {
-		return d, err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	if err == nil {
-		err = s.syncOne(tmp)
-	}
-	if err = errors.Join(err, tmp.Chmod(0o444), tmp.Close(), fault.At(fault.TreeWritten)); err != nil {
-		return d, NoRoom(err, s.Dir, int64(len(b)))
-	}
-	return d, errors.Join(s.rename(tmp.Name(), to), fault.At(fault.TreeKept))
+	return d, s.placeSmall(b, to, fault.TreeWritten, func(string) error { return fault.At(fault.TreeKept) })
 }
 
 // GetTree implements cache.Trees.
@@ -396,7 +407,7 @@ func (s *Store) GetTree(_ context.Context, d cache.TreeDigest) (cache.Tree, erro
 }
 
 func (s *Store) readTree(d cache.TreeDigest) (cache.Tree, error) {
-	f, err := os.Open(s.path("trees", d.String()))
+	f, err := openPlain(s.path("trees", d.String()), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return cache.Tree{}, fmt.Errorf("tree %s: %w", d.Short(), cache.ErrMissing)
 	}

@@ -12,6 +12,8 @@ func syncAll(dir *os.File) error { return dir.Sync() }
 
 func clone(to, from *os.File) bool { return false }
 
+func removeBelow(string) bool { return false }
+
 // ChangeTime returns what tells a change that leaves size and mtime as they were: ctime in nanoseconds, and the inode.
 func ChangeTime(info os.FileInfo) (ctime int64, inode uint64) {
 	if st, ok := info.Sys().(*unixStat); ok {

@@ -28,15 +28,56 @@ func lockDir(name string, wait bool) (*os.File, error) {
 
 // openPlain is os.OpenFile for regular files, of which many are opened: it asks nobody to tell when they can be read, which takes four calls of the system more.
 func openPlain(name string, flags int, mode uint32) (*os.File, error) {
-	for {
-		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, mode)
-		switch {
-		case err == nil:
-			return os.NewFile(uintptr(fd), name), nil
-		case !errors.Is(err, unix.EINTR):
-			return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	fd, err := again(func() (int, error) { return unix.Open(name, flags|unix.O_CLOEXEC, mode) })
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// writeNew writes a new file of that mode. If it fails, there is no file.
+func writeNew(name string, b []byte, mode os.FileMode) error {
+	fd, err := again(func() (int, error) {
+		return unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	})
+	if err != nil {
+		return &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	for err == nil && len(b) > 0 {
+		var n int
+		if n, err = again(func() (int, error) { return unix.Write(fd, b) }); err == nil {
+			b = b[n:]
 		}
 	}
+	if err == nil {
+		err = unix.Fchmod(fd, uint32(mode.Perm()))
+	}
+	if closed := unix.Close(fd); err == nil {
+		err = closed
+	}
+	if err != nil {
+		_ = unix.Unlink(name)
+		return &os.PathError{Op: "write", Path: name, Err: err}
+	}
+	return nil
+}
+
+// again repeats a call of the system that a signal interrupts.
+func again(f func() (int, error)) (n int, err error) {
+	for {
+		if n, err = f(); err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// renameFile is os.Rename without the look whether there is a folder at the new place.
+func renameFile(from, to string) error {
+	_, err := again(func() (int, error) { return 0, unix.Rename(from, to) })
+	if err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
 }
 
 // flock locks an open file until it is closed. Without wait its error is errHeld if another holds the lock.

@@ -9,12 +9,12 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -52,13 +52,13 @@ func Run(ctx context.Context, j *Job) (Outcome, error) {
 		return o, err
 	}
 	defer log.Close()
-	cmd, err := command(j)
+	c, err := command(j)
 	if err != nil {
 		return o, err
 	}
-	p, err := j.start(cmd, log)
+	p, err := j.start(c, log)
 	if err != nil {
-		return o, notStarted(&o, cmd.Args[0], unwrapPath(err))
+		return o, notStarted(&o, c.Args[0], unwrapPath(err))
 	}
 	exit, reason, lost := watch(ctx, j, p)
 	o.fill(exit)
@@ -85,57 +85,69 @@ type process interface {
 	Wait() (sandbox.Exit, error)
 }
 
+// nothing is what jobs read where nobody types.
+var nothing = sync.OnceValues(func() (*os.File, error) { return os.Open(os.DevNull) })
+
 // start starts a job, in its sandbox if it has one.
-func (j *Job) start(cmd *exec.Cmd, log *os.File) (process, error) {
-	if j.Box == nil {
-		cmd.Stdout, cmd.Stderr = log, log
-		return startPlain(cmd)
-	}
-	none, err := os.Open(os.DevNull)
+func (j *Job) start(c call, log *os.File) (process, error) {
+	none, err := nothing()
 	if err != nil {
 		return nil, err
 	}
-	defer none.Close()
-	p := sandbox.Program{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: path.Join(boxDir, engine.JobWorkspace, j.Target.Label.Pkg), Mounts: j.mounts(), Network: j.Target.Network}
+	if j.Box == nil {
+		return startPlain(c, none, log)
+	}
+	p := sandbox.Program{Path: c.Path, Args: c.Args, Env: c.Env, Dir: path.Join(boxDir, engine.JobWorkspace, j.Target.Label.Pkg), Mounts: j.mounts(), Network: j.Target.Network}
 	return j.Box.Start(p, none, log, log)
 }
 
 // plain is a process without a sandbox.
 type plain struct {
-	cmd   *exec.Cmd
-	ended chan error
+	process *os.Process
+	ended   chan waited
+}
+
+// waited is how a process ended.
+type waited struct {
+	state *os.ProcessState
+	err   error
 }
 
 // startPlain starts a process. What ties a job's life to dpb's is tied to the thread that starts it, so a thread is kept for it.
-func startPlain(cmd *exec.Cmd) (process, error) {
-	cmd.SysProcAttr = attributes()
-	started, ended := make(chan error), make(chan error, 1)
+func startPlain(c call, none, log *os.File) (process, error) {
+	attr := &os.ProcAttr{Dir: c.Dir, Env: c.Env, Files: []*os.File{none, log, log}, Sys: attributes()}
+	p := &plain{ended: make(chan waited, 1)}
+	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		var err error
+		p.process, err = os.StartProcess(c.Path, c.Args, attr)
 		started <- err
 		if err == nil {
-			ended <- cmd.Wait()
+			state, err := p.process.Wait()
+			p.ended <- waited{state, err}
 		}
 	}()
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	return &plain{cmd, ended}, nil
+	return p, nil
 }
 
 // Signal is for the process group.
-func (p *plain) Signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+func (p *plain) Signal(s syscall.Signal) { _ = syscall.Kill(-p.process.Pid, s) }
 
 // Wait kills what the job left running: it must not write any more.
 func (p *plain) Wait() (sandbox.Exit, error) {
-	<-p.ended
+	w := <-p.ended
 	p.Signal(syscall.SIGKILL)
-	state := p.cmd.ProcessState
-	e := sandbox.Exit{User: state.UserTime(), Sys: state.SystemTime()}
-	e.Status, _ = state.Sys().(syscall.WaitStatus)
-	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
+	if w.err != nil {
+		return sandbox.Exit{}, w.err
+	}
+	e := sandbox.Exit{User: w.state.UserTime(), Sys: w.state.SystemTime()}
+	e.Status, _ = w.state.Sys().(syscall.WaitStatus)
+	if u, ok := w.state.SysUsage().(*syscall.Rusage); ok {
 		e.MaxRSS = maxRSS(u)
 	}
 	return e, nil
@@ -204,34 +216,37 @@ func (o *Outcome) fill(e sandbox.Exit) {
 	}
 }
 
+// call is all that the system is told to start a program.
+type call struct {
+	Path      string
+	Args, Env []string
+	Dir       string
+}
+
 // command puts together program, arguments, folder and environment.
-func command(j *Job) (*exec.Cmd, error) {
+func command(j *Job) (c call, err error) {
 	paths := j.paths()
-	var args []string
 	for _, a := range j.Target.Command {
 		text, err := a.At(j.Partition, paths)
 		if err != nil {
-			return nil, err
+			return c, err
 		}
-		args = append(args, text)
+		c.Args = append(c.Args, text)
 	}
-	env, err := environment(j, paths)
-	if err != nil {
-		return nil, err
+	if c.Env, err = environment(j, paths); err != nil {
+		return c, err
 	}
-	cmd := exec.Command(args[0], args[1:]...)
-	switch file, ok := j.Programs.find(j.Target.Label.Pkg, args[0]); {
+	c.Path, c.Dir = c.Args[0], filepath.Join(j.Dir, engine.JobWorkspace, filepath.FromSlash(j.Target.Label.Pkg))
+	switch file, ok := j.Programs.find(j.Target.Label.Pkg, c.Path); {
 	case ok:
-		cmd.Path, cmd.Err = file, nil
+		c.Path = file
 		if !filepath.IsAbs(file) {
-			cmd.Args[0] = file
+			c.Args[0] = file
 		}
-	case !strings.Contains(args[0], "/"):
-		return nil, fmt.Errorf("program %s is known only when the job runs: name it in tools", args[0])
+	case !strings.Contains(c.Path, "/"):
+		return c, fmt.Errorf("program %s is known only when the job runs: name it in tools", c.Path)
 	}
-	cmd.Dir = filepath.Join(j.Dir, engine.JobWorkspace, filepath.FromSlash(j.Target.Label.Pkg))
-	cmd.Env = env
-	return cmd, nil
+	return c, nil
 }
 
 // environment is the same on each machine and for each user, but for what the target declares.
@@ -264,7 +279,21 @@ func environment(j *Job, paths engine.Paths) ([]string, error) {
 		}
 		env = append(env, s.Name+"="+value)
 	}
-	return env, nil
+	return lastOfName(env), nil
+}
+
+// lastOfName takes out what is said of a variable before it is said again.
+func lastOfName(env []string) []string {
+	said := map[string]bool{}
+	kept := make([]string, 0, len(env))
+	for _, e := range slices.Backward(env) {
+		if name, _, _ := strings.Cut(e, "="); !said[name] {
+			said[name] = true
+			kept = append(kept, e)
+		}
+	}
+	slices.Reverse(kept)
+	return kept
 }
 
 // Of a log, tailBytes are read at most, and of these tailLines. A line that begins before them counts only if there is no other, with its last lineBytes.

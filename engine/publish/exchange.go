@@ -22,12 +22,3 @@ func exchangeSlowly(a, b string) error {
 func isNotEmpty(err error) bool {
 	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.ENOTDIR)
 }
-
-// umask is read once, before other goroutines make files.
-var umaskValue = func() os.FileMode {
-	old := syscall.Umask(0o077)
-	syscall.Umask(old)
-	return os.FileMode(old)
-}()
-
-func umask() os.FileMode { return umaskValue }

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type View struct {
 	glances sync.Pool
 
 	making  sync.Mutex
+	made    int           // folders in it
 	private *disk.Private // where folders are made before they take their place
 }
 
@@ -160,9 +162,6 @@ func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.V
 		return err
 	}
 	defer disk.RemoveAll(tmp)
-	if err := os.Chmod(tmp, 0o777&^umask()); err != nil {
-		return err
-	}
 	if err := v.store.Materialize(ctx, tree, tmp); err != nil {
 		return err
 	}
@@ -185,7 +184,7 @@ func (v *View) temp(out string) (string, error) {
 	v.making.Lock()
 	defer v.making.Unlock()
 	if v.private != nil {
-		dir, err := os.MkdirTemp(v.private.Dir, "")
+		dir, err := v.numbered()
 		if !errors.Is(err, fs.ErrNotExist) {
 			return dir, err
 		}
@@ -197,7 +196,14 @@ func (v *View) temp(out string) (string, error) {
 		return "", err
 	}
 	v.private = private
-	return os.MkdirTemp(private.Dir, "")
+	return v.numbered()
+}
+
+// numbered makes a folder in that of this process.
+func (v *View) numbered() (string, error) {
+	v.made++
+	dir := filepath.Join(v.private.Dir, strconv.Itoa(v.made))
+	return dir, os.Mkdir(dir, 0o777)
 }
 
 // stamps lists the files of a tree as they lie in a folder.
