@@ -25,8 +25,8 @@ type Result struct {
 	Key       cache.ActionKey
 	Parts     []Part // the sections that made the key
 	Outputs   []OutputResult
-	Log       cache.Digest // zero if the job wrote none
-	Metrics   cache.Digest // the file at $DPB_METRICS; zero if there is none
+	Log       cache.Digest `json:",omitzero"` // zero if the job wrote none
+	Metrics   cache.Digest `json:",omitzero"` // the file at $DPB_METRICS; zero if there is none
 	Started   time.Time
 	Observed  time.Time // what the run took for now, from which valid_for counts
 	Wall, CPU time.Duration
@@ -49,7 +49,7 @@ type OutputResult struct {
 	Bytes   int64
 	Files   int64
 	Rows    int64    // -1 if not a table or not counted
-	Columns []Column // of a table written by SQL
+	Columns []Column `json:",omitempty"` // of a table written by SQL
 }
 
 // VersionID names a version for ever.
@@ -126,9 +126,9 @@ type Run struct {
 	Partition string
 	Started   time.Time
 	Wall      time.Duration
-	Failure   string // "" if it succeeded; else why it did not, one line
-	ExitCode  int    // of the command; 0 if it was not that which failed
-	Log       cache.Digest
+	Failure   string         // "" if it succeeded; else why it did not, one line
+	ExitCode  int            // of the command; 0 if it was not that which failed
+	Log       cache.Digest   `json:",omitzero"`
 	Outputs   []OutputResult // of a success: shows whether the job is reproducible
 	Metrics   cache.Digest   `json:",omitzero"` // likewise
 	// Verifies: dpb verify ran the job of a result that counts, and no failure takes that back.

@@ -65,10 +65,10 @@ func (s *Store) PutBelow(ctx context.Context, root *os.Root, file string) (d cac
 func openBelow(root *os.Root, file string) (*os.File, fs.FileInfo, error) {
 	was, err := root.Lstat(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
 	if !was.Mode().IsRegular() {
-		return nil, nil, errNoFile
+		return nil, nil, ErrNoFile
 	}
 	f, err := root.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // should it be a pipe by now, nobody waits for who writes to it
 	if err != nil {
@@ -93,7 +93,7 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: %w", path, errNoFile)
+		err = fmt.Errorf("%s: %w", path, ErrNoFile)
 	}
 	if err != nil {
 		f.Close()
@@ -102,7 +102,11 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-var errNoFile = errors.New("it is not a regular file")
+// What a job left is not there, or no file.
+var (
+	ErrAbsent = errors.New("it is not there")
+	ErrNoFile = errors.New("it is not a regular file")
+)
 
 // capture is the way through a directory.
 type capture struct {

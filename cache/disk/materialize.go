@@ -111,9 +111,7 @@ func (s *Store) CopyTo(ctx context.Context, d cache.Digest, path string, mode fs
 	known, ok := s.verified.Load(d)
 	sound := ok && known == entryOf(info)
 	if info.Size() <= small {
-		if done, err := s.copySmall(ctx, from, info, sound, path, mode); done || err != nil {
-			return err
-		}
+		return s.copySmall(ctx, from, info, sound, path, mode)
 	}
 	to, err := openPlain(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

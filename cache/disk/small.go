@@ -79,28 +79,25 @@ func (s *Store) writeSmall(name string, b []byte) error {
 	return err
 }
 
-// copySmall writes a small blob to a new file of that mode, unless the blob turns out not to be small.
-func (s *Store) copySmall(ctx context.Context, from *checkedReader, info fs.FileInfo, sound bool, path string, mode fs.FileMode) (done bool, err error) {
+// copySmall writes a small blob to a new file of that mode.
+func (s *Store) copySmall(ctx context.Context, from *checkedReader, info fs.FileInfo, sound bool, path string, mode fs.FileMode) error {
 	buffer := buffers.Get().(*[small + 1]byte)
 	defer buffers.Put(buffer)
 	var r io.Reader = from.f
 	if !sound {
 		r = contextReader{ctx, faultyReader{from.f}}
 	}
-	n, err := io.ReadFull(r, buffer[:])
-	if err == nil {
-		_, err = from.f.Seek(0, io.SeekStart)
-		return false, err
+	b := buffer[:info.Size()] // if it has more bytes than that it is not what was checked, or is checked here
+	if n, err := io.ReadFull(r, b); err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		b = b[:n]
+	} else if err != nil {
+		return err
 	}
-	if err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return true, err
-	}
-	b := buffer[:n]
 	if !sound {
 		if cache.Sum(b) != from.want {
-			return true, from.unsound()
+			return from.unsound()
 		}
 		s.verified.Store(from.want, entryOf(info))
 	}
-	return true, NoRoom(writeNew(path, b, mode), path, int64(n))
+	return NoRoom(writeNew(path, b, mode), path, info.Size())
 }

@@ -268,19 +268,23 @@ func inJob(o *engine.Output) string { return path.Join(engine.JobOutputs, pathIn
 
 func collect(ctx context.Context, store *disk.Store, root *os.Root, o *engine.Output) (cache.Tree, error) {
 	at := inJob(o)
-	info, err := root.Lstat(at)
-	switch {
-	case err != nil:
-		return cache.Tree{}, fmt.Errorf("the job did not write %s: its place is output.%s, or $DPB_OUTPUT_%s", pathInOutputs(o), o.Name, strings.ToUpper(o.Name))
-	case o.Shape == engine.OneFile:
-		if !info.Mode().IsRegular() {
-			return cache.Tree{}, fmt.Errorf("%s is not a regular file", pathInOutputs(o))
-		}
+	absent := func() error {
+		return fmt.Errorf("the job did not write %s: its place is output.%s, or $DPB_OUTPUT_%s", pathInOutputs(o), o.Name, strings.ToUpper(o.Name))
+	}
+	if o.Shape == engine.OneFile {
 		t, err := store.CaptureFile(ctx, root, at, path.Base(o.Path))
-		if err != nil {
+		switch {
+		case errors.Is(err, disk.ErrAbsent):
+			err = absent()
+		case errors.Is(err, disk.ErrNoFile):
+			err = fmt.Errorf("%s is not a regular file", pathInOutputs(o))
+		case err != nil:
 			err = fmt.Errorf("%s: %w", pathInOutputs(o), err)
 		}
 		return t, err
+	}
+	if _, err := root.Lstat(at); err != nil {
+		return cache.Tree{}, absent()
 	}
 	if err := inPlace(root, at); err != nil {
 		return cache.Tree{}, err

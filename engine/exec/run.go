@@ -102,37 +102,33 @@ func (j *Job) start(c call, log *os.File) (process, error) {
 }
 
 // plain is a process without a sandbox.
-type plain struct {
-	process *os.Process
-	ended   chan waited
-}
+type plain struct{ process *os.Process }
 
-// waited is how a process ended.
-type waited struct {
-	state *os.ProcessState
-	err   error
-}
-
-// startPlain starts a process. What ties a job's life to dpb's is tied to the thread that starts it, so a thread is kept for it.
-func startPlain(c call, none, log *os.File) (process, error) {
-	attr := &os.ProcAttr{Dir: c.Dir, Env: c.Env, Files: []*os.File{none, log, log}, Sys: attributes()}
-	p := &plain{ended: make(chan waited, 1)}
-	started := make(chan error)
+// starter starts processes. What ties a job's life to dpb's is tied to the thread that starts it, so one thread is kept for all.
+var starter = sync.OnceValue(func() chan<- func() {
+	starts := make(chan func())
 	go func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		var err error
-		p.process, err = os.StartProcess(c.Path, c.Args, attr)
-		started <- err
-		if err == nil {
-			state, err := p.process.Wait()
-			p.ended <- waited{state, err}
+		for start := range starts {
+			start()
 		}
 	}()
-	if err := <-started; err != nil {
-		return nil, err
+	return starts
+})
+
+// startPlain starts a process.
+func startPlain(c call, none, log *os.File) (p process, err error) {
+	attr := &os.ProcAttr{Dir: c.Dir, Env: c.Env, Files: []*os.File{none, log, log}, Sys: attributes()}
+	started := make(chan struct{})
+	starter() <- func() {
+		defer close(started)
+		var process *os.Process
+		if process, err = os.StartProcess(c.Path, c.Args, attr); err == nil {
+			p = &plain{process}
+		}
 	}
-	return p, nil
+	<-started
+	return p, err
 }
 
 // Signal is for the process group.
@@ -140,14 +136,14 @@ func (p *plain) Signal(s syscall.Signal) { _ = syscall.Kill(-p.process.Pid, s) }
 
 // Wait kills what the job left running: it must not write any more.
 func (p *plain) Wait() (sandbox.Exit, error) {
-	w := <-p.ended
+	state, err := p.process.Wait()
 	p.Signal(syscall.SIGKILL)
-	if w.err != nil {
-		return sandbox.Exit{}, w.err
+	if err != nil {
+		return sandbox.Exit{}, err
 	}
-	e := sandbox.Exit{User: w.state.UserTime(), Sys: w.state.SystemTime()}
-	e.Status, _ = w.state.Sys().(syscall.WaitStatus)
-	if u, ok := w.state.SysUsage().(*syscall.Rusage); ok {
+	e := sandbox.Exit{User: state.UserTime(), Sys: state.SystemTime()}
+	e.Status, _ = state.Sys().(syscall.WaitStatus)
+	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
 		e.MaxRSS = maxRSS(u)
 	}
 	return e, nil
@@ -301,6 +297,14 @@ const tailLines, tailBytes, lineBytes = 20, 16 << 10, 1000
 
 // readLog masks secrets in the log and takes its last lines.
 func (o *Outcome) readLog(j *Job, log *os.File) (err error) {
+	info, err := log.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 { // what the job may have put in its place is no log
+		o.Log = ""
+		return nil
+	}
 	if err := log.Chmod(0o600); err != nil { // the job may have changed it
 		return err
 	}
@@ -312,8 +316,7 @@ func (o *Outcome) readLog(j *Job, log *os.File) (err error) {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	if info, err = f.Stat(); err != nil {
 		return err
 	}
 	from := max(0, info.Size()-tailBytes)

@@ -177,7 +177,7 @@ func (f found) open(name string, flags sqlite.OpenFlags) (*Ledger, error) {
 func open(name string, flags sqlite.OpenFlags, wait time.Duration) (*Ledger, error) {
 	c, err := openConns(name, flags, readers, func(c *sqlite.Conn) error {
 		c.SetBusyTimeout(wait)
-		return pragmas(c, "synchronous = FULL", "foreign_keys = ON", "cache_size = -20000")
+		return pragmas(c, "synchronous = FULL", "foreign_keys = ON", "cache_size = -20000", "wal_autocheckpoint = 4000")
 	})
 	return &Ledger{conns: c, file: name}, err
 }
