@@ -530,3 +530,11 @@ func TestWhatAJobLeavesRunning(t *testing.T) {
 	pids := b.ready()
 	waitFor(t, "the end of what was left running", func() bool { return len(pids) == 1 && gone(pids[0]) })
 }
+
+// What a target says of a variable counts, and not what dpb says: a program may take the first or the last of two.
+func TestEnvironmentSaysOnce(t *testing.T) {
+	got := lastOfName([]string{"PATH=/bin", "TZ=UTC", "A=1=2", "TZ=CET", "A="})
+	if want := []string{"PATH=/bin", "TZ=CET", "A="}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

@@ -301,9 +301,8 @@ func (o *Outcome) readLog(j *Job, log *os.File) (err error) {
 	if err != nil {
 		return err
 	}
-	if info.Size() == 0 { // what the job may have put in its place is no log
-		o.Log = ""
-		return nil
+	if named, err := os.Lstat(o.Log); info.Size() == 0 && j.masks() == nil && err == nil && os.SameFile(info, named) {
+		return nil // nothing to read, and nothing else in its place
 	}
 	if err := log.Chmod(0o600); err != nil { // the job may have changed it
 		return err

@@ -14,7 +14,7 @@ import (
 type conns struct {
 	prepare func(*sqlite.Conn) error
 	writer  chan *sqlite.Conn // nil of a ledger that is only read
-	places  chan struct{} // as many as readers are idle
+	places  chan struct{}     // as many as readers are idle
 	closed  chan struct{}
 
 	mu       sync.Mutex
