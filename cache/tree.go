@@ -129,7 +129,6 @@ func DecodeTree(b []byte) (Tree, error) {
 
 func decodeEntry(line string) (Entry, error) {
 	f := strings.Split(line, "\t")
-	bad := fmt.Errorf("tree: bad line %q", line)
 	kind := Kind(slices.Index(kindNames[:], f[0]))
 	switch {
 	case kind.IsFile() && len(f) == 4:
@@ -139,7 +138,7 @@ func decodeEntry(line string) (Entry, error) {
 		}
 		size, err := strconv.ParseInt(f[2], 10, 64)
 		if err != nil || size < 0 || strconv.FormatInt(size, 10) != f[2] {
-			return Entry{}, bad
+			return Entry{}, badLine(line)
 		}
 		return Entry{Path: f[3], Kind: kind, Digest: d, Size: size}, nil
 	case kind == Link && len(f) == 3:
@@ -147,8 +146,10 @@ func decodeEntry(line string) (Entry, error) {
 	case kind == Dir && len(f) == 2:
 		return Entry{Path: f[1], Kind: Dir}, nil
 	}
-	return Entry{}, bad
+	return Entry{}, badLine(line)
 }
+
+func badLine(line string) error { return fmt.Errorf("tree: bad line %q", line) }
 
 // Validate checks names, order, that no name lies below a file or link, and that links stay inside.
 func (t Tree) Validate() error {

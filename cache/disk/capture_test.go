@@ -139,7 +139,7 @@ func TestMaterialize(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "new", "place")
-	if err := s.Materialize(t.Context(), tree, dir); err != nil {
+	if _, err := s.Materialize(t.Context(), tree, dir); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.Capture(t.Context(), below(t, dir), "."); err != nil || again.Digest() != tree.Digest() {
@@ -155,7 +155,7 @@ func TestMaterialize(t *testing.T) {
 	if got, err := read(s, cache.Sum([]byte("b.csv"))); got != "b.csv" || err != nil {
 		t.Errorf("the store now holds %q, %v", got, err)
 	}
-	if err := s.Materialize(t.Context(), tree, dir); err == nil {
+	if _, err := s.Materialize(t.Context(), tree, dir); err == nil {
 		t.Error("it wrote over what was there")
 	}
 }
@@ -164,7 +164,7 @@ func TestMaterializeWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	s, _ := newStore(t)
 	tree := cache.Tree{Entries: []cache.Entry{{Path: "a", Kind: cache.File, Digest: cache.Sum([]byte("gone")), Size: 4}}}
-	if err := s.Materialize(t.Context(), tree, t.TempDir()); !errors.Is(err, cache.ErrMissing) {
+	if _, err := s.Materialize(t.Context(), tree, t.TempDir()); !errors.Is(err, cache.ErrMissing) {
 		t.Errorf("error %v; want ErrMissing", err)
 	}
 }

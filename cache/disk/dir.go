@@ -35,12 +35,16 @@ func (d *Dir) Lstat(name []byte) (Stamp, error) {
 // Stat returns the stamp of the file to which a name leads, below the folder or absolute, and whether it is a regular one.
 func (d *Dir) Stat(name []byte) (s Stamp, regular bool, err error) { return d.stat(name, 0) }
 
+func stampOf(st *unix.Stat_t) Stamp {
+	return Stamp{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), st.Ino}
+}
+
 func (d *Dir) stat(name []byte, flags int) (Stamp, bool, error) {
 	var st unix.Stat_t
 	for {
 		err := unix.Fstatat(d.fd, string(name), &st, flags)
 		if err == nil {
-			return Stamp{st.Size, st.Mtim.Nano(), st.Ctim.Nano(), st.Ino}, st.Mode&unix.S_IFMT == unix.S_IFREG, nil
+			return stampOf(&st), st.Mode&unix.S_IFMT == unix.S_IFREG, nil
 		}
 		if err != unix.EINTR {
 			return Stamp{}, false, &os.PathError{Op: "stat", Path: string(name), Err: err}

@@ -8,25 +8,28 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/dpb-build/dpb/cache"
+	"github.com/dpb-build/dpb/cache/fault"
 )
 
-// Materialize writes a tree into a directory as read-only files that can be changed without harm to the store.
-func (s *Store) Materialize(ctx context.Context, t cache.Tree, dir string) error {
+// Materialize writes a tree into a directory as read-only files that can be changed without harm to the store. It returns the stamps of
+// the entries.
+func (s *Store) Materialize(ctx context.Context, t cache.Tree, dir string) ([]Stamp, error) {
 	if err := s.pinBlobs(t); err != nil {
-		return err
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
+		return nil, err
 	}
-	made := map[string]bool{dir: true}
+	made := map[string]bool{"": true} // by what comes before the last slash
 	for _, e := range t.Entries {
-		if parent := filepath.Dir(placeOf(e, dir)); !made[parent] {
-			if err := os.MkdirAll(parent, 0o777); err != nil {
-				return err
+		if parent := e.Path[:strings.LastIndexByte(e.Path, '/')+1]; !made[parent] {
+			if err := os.MkdirAll(filepath.Join(dir, filepath.FromSlash(parent)), 0o777); err != nil {
+				return nil, err
 			}
 			made[parent] = true
 		}
@@ -50,18 +53,19 @@ func (s *Store) pinBlobs(t cache.Tree) error {
 }
 
 // inRow is how many entries one goroutine takes at a time: most of them lie in one folder, in which two would wait for each other.
-const inRow = 64
+const inRow = 256
 
 // materializeAll writes entries, whose folders are there, on all processors.
-func (s *Store) materializeAll(ctx context.Context, entries []cache.Entry, dir string) error {
+func (s *Store) materializeAll(ctx context.Context, entries []cache.Entry, dir string) ([]Stamp, error) {
 	rows := (len(entries) + inRow - 1) / inRow
-	errs := make([]error, rows)
+	stamps, errs := make([]Stamp, len(entries)), make([]error, rows)
 	var next atomic.Int64
 	var failed atomic.Bool
 	one := func() {
 		for k := int(next.Add(1)) - 1; k < rows && !failed.Load(); k = int(next.Add(1)) - 1 {
-			for _, e := range entries[k*inRow : min((k+1)*inRow, len(entries))] {
-				if errs[k] = s.materialize(ctx, e, placeOf(e, dir)); errs[k] != nil {
+			for i := k * inRow; i < min((k+1)*inRow, len(entries)); i++ {
+				e := entries[i]
+				if stamps[i], errs[k] = s.materialize(ctx, e, placeOf(e, dir)); errs[k] != nil {
 					failed.Store(true)
 					break
 				}
@@ -76,22 +80,41 @@ func (s *Store) materializeAll(ctx context.Context, entries []cache.Entry, dir s
 	others.Wait()
 	for _, err := range errs { // the first one says it all
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return stamps, nil
 }
 
-func (s *Store) materialize(ctx context.Context, e cache.Entry, path string) error {
+func (s *Store) materialize(ctx context.Context, e cache.Entry, path string) (stamp Stamp, err error) {
 	switch e.Kind {
 	case cache.Dir:
-		return os.MkdirAll(path, 0o777)
+		err = os.MkdirAll(path, 0o777)
 	case cache.Link:
-		return os.Symlink(filepath.FromSlash(e.Target), path)
-	case cache.Exec:
-		return s.CopyTo(ctx, e.Digest, path, 0o555)
+		err = os.Symlink(filepath.FromSlash(e.Target), path)
+	default:
+		mode := fs.FileMode(0o444)
+		if e.Kind == cache.Exec {
+			mode = 0o555
+		}
+		if e.Size <= page {
+			if err := errors.Join(ctx.Err(), fault.At(fault.BlobRead)); err != nil {
+				return stamp, err
+			}
+			if stamp, ok := s.copyPage(e, path, mode); ok {
+				return stamp, nil
+			}
+		}
+		err = s.CopyTo(ctx, e.Digest, path, mode)
 	}
-	return s.CopyTo(ctx, e.Digest, path, 0o444)
+	if err != nil {
+		return stamp, err
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return stamp, err
+	}
+	return StampOf(info), nil
 }
 
 // CopyTo writes a blob to a new file of that mode. If it fails, there is no file.

@@ -64,7 +64,7 @@ func (s *Store) placeSmall(b []byte, to string, written fault.Point, done func(t
 // writeSmall writes a file that is to get a place in the store, and makes its bytes durable where that is done one by one.
 func (s *Store) writeSmall(name string, b []byte) error {
 	if !s.syncEach {
-		return writeNew(name, b, 0o444)
+		return writeNew(name, b, 0o444, true)
 	}
 	f, err := openPlain(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -99,5 +99,23 @@ func (s *Store) copySmall(ctx context.Context, from *checkedReader, info fs.File
 		}
 		s.verified.Store(from.want, entryOf(info))
 	}
-	return NoRoom(writeNew(path, b, mode), path, info.Size())
+	return NoRoom(writeNew(path, b, mode, true), path, info.Size())
+}
+
+// page is the size of blobs up to which to hash them takes less than to look whether that was done.
+const page = 4 << 10
+
+// copyPage writes a blob of a page at most to a new file, with few calls of the system. It checks it each time. Where anything is not as it should be ok is false and
+// there is no file, and CopyTo finds out what it is.
+func (s *Store) copyPage(e cache.Entry, path string, mode fs.FileMode) (stamp Stamp, ok bool) {
+	buffer := buffers.Get().(*[small + 1]byte)
+	defer buffers.Put(buffer)
+	n, err := readOnce(s.path("blobs", e.Digest.String()), buffer[:e.Size+1]) // one more shows whether there is more
+	if err != nil || int64(n) != e.Size || cache.Sum(buffer[:n]) != e.Digest || writeNew(path, buffer[:n], mode, false) != nil {
+		return stamp, false
+	}
+	if stamp, err = stampAs(path, mode); err != nil {
+		_ = os.Remove(path)
+	}
+	return stamp, err == nil
 }

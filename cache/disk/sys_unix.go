@@ -35,10 +35,10 @@ func openPlain(name string, flags int, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// writeNew writes a new file of that mode. If it fails, there is no file.
-func writeNew(name string, b []byte, mode os.FileMode) error {
+// writeNew writes a new file of that mode, or of what the system leaves of it unless it is to be exact. If it fails, there is no file.
+func writeNew(name string, b []byte, mode os.FileMode, exact bool) error {
 	fd, err := again(func() (int, error) {
-		return unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+		return unix.Open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, uint32(mode.Perm()))
 	})
 	if err != nil {
 		return &os.PathError{Op: "open", Path: name, Err: err}
@@ -49,7 +49,7 @@ func writeNew(name string, b []byte, mode os.FileMode) error {
 			b = b[n:]
 		}
 	}
-	if err == nil {
+	if err == nil && exact {
 		err = unix.Fchmod(fd, uint32(mode.Perm()))
 	}
 	if closed := unix.Close(fd); err == nil {
@@ -60,6 +60,31 @@ func writeNew(name string, b []byte, mode os.FileMode) error {
 		return &os.PathError{Op: "write", Path: name, Err: err}
 	}
 	return nil
+}
+
+// readOnce reads a file into b with one call, which gives all of a file that is shorter than b.
+func readOnce(name string, b []byte) (n int, err error) {
+	fd, err := again(func() (int, error) { return unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return 0, err
+	}
+	n, err = again(func() (int, error) { return unix.Read(fd, b) })
+	_ = unix.Close(fd)
+	return n, err
+}
+
+// stampAs is the stamp of a file after it was made sure that it has a mode.
+func stampAs(name string, mode os.FileMode) (Stamp, error) {
+	for tries := 0; ; tries++ {
+		var st unix.Stat_t
+		_, err := again(func() (int, error) { return 0, unix.Lstat(name, &st) })
+		if err != nil || tries > 0 || os.FileMode(st.Mode).Perm() == mode {
+			return stampOf(&st), err
+		}
+		if err := unix.Chmod(name, uint32(mode)); err != nil {
+			return Stamp{}, err
+		}
+	}
 }
 
 // again repeats a call of the system that a signal interrupts.

@@ -128,7 +128,7 @@ func stageInput(ctx context.Context, store *disk.Store, j *Job, in Input) error 
 		if err != nil {
 			return err
 		}
-		if err := store.Materialize(ctx, tree, at); err != nil {
+		if _, err := store.Materialize(ctx, tree, at); err != nil {
 			return err
 		}
 	}

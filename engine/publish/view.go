@@ -162,13 +162,14 @@ func (v *View) show(ctx context.Context, at string, tree cache.Tree, id engine.V
 		return err
 	}
 	defer disk.RemoveAll(tmp)
-	if err := v.store.Materialize(ctx, tree, tmp); err != nil {
-		return err
-	}
-	// Taken here, where nobody else writes: at its place another process may already have put its own. To move a folder changes nothing about its files.
-	files, err := stamps(tmp, tree)
+	// Stamps are taken here, where nobody else writes: at its place another process may already have put its own. To move a folder changes nothing about its files.
+	stamps, err := v.store.Materialize(ctx, tree, tmp)
 	if err != nil {
 		return err
+	}
+	files := make([]file, len(stamps))
+	for k, e := range tree.Entries {
+		files[k] = file{filepath.FromSlash(e.Path), stamps[k]}
 	}
 	if err := v.replace(at, full, tmp); err != nil {
 		return err
@@ -204,20 +205,6 @@ func (v *View) numbered() (string, error) {
 	v.made++
 	dir := filepath.Join(v.private.Dir, strconv.Itoa(v.made))
 	return dir, os.Mkdir(dir, 0o777)
-}
-
-// stamps lists the files of a tree as they lie in a folder.
-func stamps(dir string, tree cache.Tree) ([]file, error) {
-	files := make([]file, 0, len(tree.Entries))
-	for _, e := range tree.Entries {
-		name := filepath.FromSlash(e.Path)
-		info, err := os.Lstat(filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{name, disk.StampOf(info)})
-	}
-	return files, nil
 }
 
 // replace puts the new folder where the old one lies.

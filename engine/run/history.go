@@ -469,7 +469,7 @@ func (s *Session) exportTree(ctx context.Context, tree cache.TreeDigest, dir str
 	if err != nil {
 		return fmt.Errorf("%w; build it again to have its bytes", err)
 	}
-	if err := s.Store.Materialize(ctx, t, dir); err != nil {
+	if _, err := s.Store.Materialize(ctx, t, dir); err != nil {
 		return err
 	}
 	return writable(dir, t)
