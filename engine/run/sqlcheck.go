@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,9 @@ import (
 	"github.com/dpb-build/dpb/engine/sql/duckdb"
 )
 
+// checkers wait for the engine together, which answers all that wait at once.
+const checkers = 200
+
 // CheckSQL asks the engine, if there is one, whether the statements, metrics and rejects of targets read what they may and nothing else. What is known to be right is not asked about again.
 func CheckSQL(ctx context.Context, targets []*engine.Target, known *CheckedSQL) []engine.Problem {
 	if duckdb.Version() == "" {
@@ -25,7 +27,7 @@ func CheckSQL(ctx context.Context, targets []*engine.Target, known *CheckedSQL) 
 	found := make([][]engine.Problem, len(targets))
 	var next atomic.Int64
 	var all sync.WaitGroup
-	for range min(len(targets), runtime.GOMAXPROCS(0)) {
+	for range min(len(targets), checkers) {
 		all.Go(func() {
 			for k := next.Add(1) - 1; k < int64(len(targets)); k = next.Add(1) - 1 {
 				found[k] = known.check(ctx, targets[k])

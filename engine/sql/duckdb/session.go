@@ -117,6 +117,7 @@ type plan struct {
 	mu        sync.Mutex // the session has one connection
 	session   *session
 	serialize *sql.Stmt // of the session; prepared when first needed
+	waiting   waiting   // for trees
 	functions map[string]dpbsql.Function
 	made      made
 	ask       func(text string) ([]byte, error) // for trees, where there is no session
@@ -243,26 +244,6 @@ func words(definition string) []string {
 		}
 	}
 	return out
-}
-
-// tree is a statement's syntax tree, as JSON.
-func (p *plan) tree(ctx context.Context, text string) ([]byte, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ask != nil {
-		return p.ask(text)
-	}
-	var err error
-	if p.serialize == nil {
-		if p.serialize, err = p.session.conn.PrepareContext(context.WithoutCancel(ctx), "SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR)) AS VARCHAR)"); err != nil {
-			return nil, p.session.failure(ctx, err)
-		}
-	}
-	var tree []byte
-	if err := p.serialize.QueryRowContext(ctx, text).Scan(&tree); err != nil {
-		return nil, p.session.failure(ctx, err)
-	}
-	return tree, nil
 }
 
 // quote writes a text literal.
