@@ -4,8 +4,10 @@ package duckdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"unicode/utf8"
 )
 
 // wanted is a syntax tree that somebody waits for.
@@ -38,6 +40,9 @@ func (w *waiting) take() (all []*wanted) {
 
 // tree is a statement's syntax tree, as JSON. Who comes first asks for all that came meanwhile: a query takes six times as long as what it asks for.
 func (p *plan) tree(ctx context.Context, text string) ([]byte, error) {
+	if !utf8.ValidString(text) { // which the driver can't put in a list
+		return nil, errors.New("the statement is not UTF-8")
+	}
 	x := &wanted{ctx: ctx, text: text}
 	p.waiting.add(x)
 	p.mu.Lock()
