@@ -30,6 +30,7 @@ type StatCache struct {
 	entries map[string]statEntry // what this one found
 	dirty   map[string]bool      // of entries: not saved yet; those without an entry are forgotten
 	latest  time.Time            // that the clock showed, here or when the file was written
+	first   time.Time            // that it showed here
 
 	of *StatCache // a watching cache goes on with this one, and its entries are what it was asked for
 }
@@ -68,6 +69,9 @@ func (c *StatCache) clock() time.Time {
 		c.saved.Clear()
 	}
 	c.latest = now
+	if c.first.IsZero() || now.Before(c.first) {
+		c.first = now
+	}
 	return now
 }
 
@@ -206,13 +210,25 @@ func (s Stamp) Settled(at time.Time) bool {
 
 func (e statEntry) stamp() Stamp { return Stamp{e.Size, e.Mtime, e.Ctime, e.Inode} }
 
-// Still says whether a file holds what it held when it had that stamp. It reads the file only if somebody wrote to it, or to its times.
+// Still says whether a file holds what it held when this process saw that stamp. It reads the file only if somebody wrote to it, or to its times, or may have
+// done so without another stamp, as it was not settled when this process first looked at anything.
 func (c *StatCache) Still(path string, s Stamp, d cache.Digest) bool {
-	if f, err := os.Stat(path); err != nil || StampOf(f) == s {
-		return err == nil
+	f, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	if StampOf(f) == s && s.Settled(c.began()) {
+		return true
 	}
 	now, _, err := c.Digest(path)
 	return err == nil && now == d
+}
+
+// began is the earliest time that the clock showed to this process.
+func (c *StatCache) began() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.first
 }
 
 func (c *StatCache) interruptible(r io.Reader) io.Reader {

@@ -254,3 +254,25 @@ func TestForget(t *testing.T) {
 		t.Error("what was forgotten is remembered")
 	}
 }
+
+// TestStampsOfWholeSeconds: where a file system counts whole seconds, a file that was young when this process began may have changed and kept its stamp. It is read.
+func TestStampsOfWholeSeconds(t *testing.T) {
+	t.Parallel()
+	name := write(t, filepath.Join(t.TempDir(), "a"), "old")
+	began := time.Now()
+	for age, reads := range map[time.Duration]bool{0: true, racy / 2: true, racy + time.Second: false} {
+		c := OpenStatCache("")
+		c.now = func() time.Time { return began.Add(age) }
+		d, f, err := c.Digest(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.now = later
+		if got := !c.Still(name, StampOf(f), cache.Digest{1}); got != reads {
+			t.Errorf("%v old: it was read: %v", age, got)
+		}
+		if !c.Still(name, StampOf(f), d) {
+			t.Errorf("%v old: it is not what it was", age)
+		}
+	}
+}

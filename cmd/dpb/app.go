@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dpb-build/dpb/cache/disk"
@@ -213,7 +214,7 @@ func (a *app) checkoutFile(storePath, name string) string {
 }
 
 // thisProgram identifies the binary that runs; "" if it can't be told from one that was there a moment ago, or is no longer there.
-func thisProgram() string {
+var thisProgram = sync.OnceValue(func() string {
 	file, err := os.Executable()
 	if err != nil {
 		return ""
@@ -227,7 +228,7 @@ func thisProgram() string {
 		return ""
 	}
 	return fmt.Sprint(version, file, stamp)
-}
+})
 
 // report prints problems; its error says that there were errors among them.
 func (a *app) report(problems []engine.Problem, sources hcl.Sources) error {
@@ -295,7 +296,7 @@ func (a *app) inSession(g *graph.Graph, readOnly bool, f func(*run.Session) erro
 	if err != nil {
 		return err
 	}
-	config := run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
+	config := run.Config{Root: a.root, Graph: g, Now: a.now, ReadOnly: readOnly, Version: version, Program: thisProgram(), SecretEnv: os.LookupEnv, PathEnv: os.Getenv("PATH"),
 		Command: disk.Commandline(os.Args), LockTimeout: a.lockWait, Sandbox: mode, Declared: a.sources.Digest(), ResolveLock: a.resolveLock || !readOnly && g.Workspace.Lock}
 	store := run.StoreDir(a.root, g.Workspace.StorePath)
 	_, err = disk.OpenExisting(store)

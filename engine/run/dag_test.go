@@ -233,7 +233,7 @@ func (p *pipeline) config(t *testing.T, store string) Config {
 		t.Fatalf("graph: %v", problems)
 	}
 	// Edits change files and arguments. Of every other pipeline files count as old enough for their times to tell a change, as they do two seconds later.
-	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH"), Declared: cache.Sum([]byte("all else")), ahead: time.Duration(p.days%2) * time.Hour}
+	return Config{Root: p.root, Graph: g, Now: now, Version: "test", Program: "test", PathEnv: os.Getenv("PATH"), Declared: cache.Sum([]byte("all else")), ahead: time.Duration(p.days%2) * time.Hour}
 }
 
 // make builds what is selected and returns how many jobs ran.

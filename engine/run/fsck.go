@@ -176,6 +176,18 @@ func (c *checker) write(ctx context.Context, f func(*ledger.Tx) error) error {
 	return c.s.Ledger.Write(ctx, f)
 }
 
+// kept is a file of a checkout that a build writes anew where it is missing.
+type kept struct {
+	name  string
+	sound func(file string) (bool, error) // a file that is not there is sound
+}
+
+var (
+	caches = []kept{{dataFiles, disk.StatsSound}, {programFiles, disk.StatsSound}, {memoryFile, memorySound}, {PackagesFile, sealed}, {CheckedFile, sealed}}
+	// facts can't be found out again without work: that versions are kept for it, and that dpb-out holds what it should.
+	facts = []kept{{checkoutFile, registrationSound}, {viewFile, publish.Sound}}
+)
+
 // caches checks what checkouts keep beside the ledger.
 func (c *checker) caches(context.Context) error {
 	entries, err := os.ReadDir(filepath.Join(c.s.Store.Dir, "checkouts"))
@@ -183,22 +195,24 @@ func (c *checker) caches(context.Context) error {
 		return err
 	}
 	for _, e := range entries {
-		for name, sound := range map[string]func(string) (bool, error){dataFiles: disk.StatsSound, programFiles: disk.StatsSound, "view": publish.Sound, memoryFile: memorySound, checkoutFile: registrationSound, PackagesFile: sealed, CheckedFile: sealed} {
-			file := filepath.Join(c.s.checkoutDir(e.Name()), name)
-			ok, err := sound(file)
-			if err != nil {
+		for _, k := range slices.Concat(facts, caches) {
+			if err := c.cache(filepath.Join(c.s.checkoutDir(e.Name()), k.name), k.sound); err != nil {
 				return err
 			}
-			if ok {
-				continue
-			}
-			fault := disk.Fault{What: file + " is damaged"}
-			if c.repair && os.Remove(file) == nil {
-				fault.Done = "removed: the next build writes it anew"
-			}
-			c.tell(fault)
 		}
 	}
+	return nil
+}
+
+func (c *checker) cache(file string, sound func(string) (bool, error)) error {
+	if ok, err := sound(file); ok || err != nil {
+		return err
+	}
+	fault := disk.Fault{What: file + " is damaged"}
+	if c.repair && os.Remove(file) == nil {
+		fault.Done = "removed: the next build writes it anew"
+	}
+	c.tell(fault)
 	return nil
 }
 

@@ -209,7 +209,9 @@ func (c *collector) saveCheckouts() error {
 			return err
 		}
 		if x.Just {
-			_ = os.Remove(filepath.Join(c.s.checkoutDir(x.Environment), "files")) // a cache
+			for _, k := range caches {
+				_ = os.Remove(filepath.Join(c.s.checkoutDir(x.Environment), k.name))
+			}
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ const (
 
 // remembers takes up what the last build found.
 func (s *Session) remembers(checkout string) {
-	if s.Declared == (cache.Digest{}) || s.Ledger == nil {
+	if s.Declared == (cache.Digest{}) || s.Program == "" || s.Ledger == nil {
 		return
 	}
 	m := &memory{table: disk.OpenTable(filepath.Join(checkout, memoryFile), memoryHeader), nodes: make([]nodeMemory, len(s.Graph.Nodes))}
@@ -101,7 +101,7 @@ func memorySound(file string) (bool, error) { return disk.SoundTable(file, memor
 func (s *Session) about(revision ledger.Revision) []byte {
 	var b engine.Section
 	sets := s.sets()
-	b.Add("dpb", s.Version)
+	b.Add("dpb", s.Program)
 	b.Add("sets", string(sets[:]))
 	b.Add("revision", string(revision[:]))
 	return b.Bytes()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dpb-build/dpb/cache"
 	"github.com/dpb-build/dpb/cache/disk"
 	"github.com/dpb-build/dpb/engine"
 	"github.com/dpb-build/dpb/engine/graph"
@@ -65,7 +66,11 @@ func (r *remembering) opened(change func(*Config)) *Session {
 // counts says of how many actions keys are remembered, of how many partitions of sources files, and of how many targets all pointers.
 func (r *remembering) counts(change func(*Config)) (keys, files, pointed int) {
 	r.t.Helper()
-	for _, m := range r.opened(change).memory.nodes {
+	s := r.opened(change)
+	if s.memory == nil {
+		return 0, 0, 0
+	}
+	for _, m := range s.memory.nodes {
 		for _, w := range m.Wanted {
 			if w {
 				keys++
@@ -168,7 +173,9 @@ func TestMemoryCounts(t *testing.T) {
 	r.ran("first", 4)
 	for what, change := range map[string]func(*Config){
 		"another word in a file that declares, be it in a comment": func(c *Config) { c.Declared[0]++ },
-		"another dpb": func(c *Config) { c.Version = "other" },
+		"another dpb":                             func(c *Config) { c.Program = "other" },
+		"a dpb that can't be told from others":    func(c *Config) { c.Program = "" },
+		"files that declare, which are not known": func(c *Config) { c.Declared = cache.Digest{} },
 		"a clock that was set back, so that a change may have the times of before": func(c *Config) { c.ahead = -time.Hour },
 		"a day more": func(c *Config) {
 			longer := *r.pipeline

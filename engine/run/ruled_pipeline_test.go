@@ -327,7 +327,7 @@ func (p *ruled) config(t *testing.T, store string) Config {
 	for k := range declared {
 		declared[k].script = 0 // an argument is looked at each time
 	}
-	return Config{Root: p.root, Graph: g, Now: now, Version: "test", PathEnv: os.Getenv("PATH"), Declared: cache.Sum(fmt.Appendf(nil, "%+v", declared)), ahead: time.Duration(len(declared)%2) * time.Hour}
+	return Config{Root: p.root, Graph: g, Now: now, Version: "test", Program: "test", PathEnv: os.Getenv("PATH"), Declared: cache.Sum(fmt.Appendf(nil, "%+v", declared)), ahead: time.Duration(len(declared)%2) * time.Hour}
 }
 
 // declare makes of a target what the loader would.

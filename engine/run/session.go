@@ -29,13 +29,14 @@ type Config struct {
 	Now       time.Time // that the command goes by, see Session.Time
 	ReadOnly  bool
 	Version   string // dpb's own
+	Program   string // identifies the binary that runs; "": it is not known, and nothing is remembered from one command to the next
 	SecretEnv func(name string) (string, bool)
 	PathEnv   string // where programs are looked up
 	Command   string // the command line, for those who wait for this process
 	// LockTimeout is how long to wait for other processes; 0: for jobs as long as they take, to write to the ledger as long as it does by itself.
 	LockTimeout time.Duration
 	Sandbox     sandbox.Mode
-	// Declared names the content of all files that declare the workspace; zero: it is not known, and nothing is remembered from one command to the next.
+	// Declared names the content of all files that declare the workspace; zero: it is not known, and likewise.
 	Declared cache.Digest
 
 	// Of pipeline.lock:
@@ -96,10 +97,11 @@ type pointers struct {
 	shared  bool                  // somebody else counts on what they are
 }
 
-// The names under which digests of files are kept between commands.
+// Files in a checkout's folder: digests of files, and what dpb-out holds, see publish.View.
 const (
 	dataFiles    = "files"
 	programFiles = "programs"
+	viewFile     = "view"
 )
 
 // StoreDir is where a workspace keeps its store.
@@ -147,7 +149,7 @@ func Open(c Config) (*Session, error) {
 	s.files = &source.Files{Root: c.Root, Stat: s.stat, Code: s.programs}
 	s.boxes = &sandbox.Pool{Mode: cmp.Or(c.Sandbox, sandbox.Auto), Root: sandbox.Root{Hidden: []string{c.Root, dir, sandbox.Home()}}}
 	s.remembers(checkout)
-	s.View = publish.OpenView(c.Root, filepath.Join(checkout, "view"), s.Store)
+	s.View = publish.OpenView(c.Root, filepath.Join(checkout, viewFile), s.Store)
 	return s, nil
 }
 
