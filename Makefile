@@ -4,10 +4,11 @@
 # make soak   KILLS (default 1000) builds of random pipelines killed, from SEED on (default 1); then 8 processes build on one store ROUNDS times (default 200) each, under the race detector
 #             1,000 random pipelines are built step by step, 60 days of arrivals are played 200 times, and a job writes 100,000 files
 # make bench  measures dpb beside ninja, make, b3sum, cp and others, and writes the figures into engine/README.md: some 35 minutes on a quiet machine with 24 GB of memory and 25 GB of disk, with peers.
-#             CASES=noop,hash measures these alone, SIZES=small (or numbers: SIZES=1000,10000) takes seconds and writes nothing; see cmd/dpb/internal/bench
+#             CASES=noop,hash measures these alone (start, load, hash, noop, fingerprint, diff, sandbox, store, restore, scratch, status, sql, stages), SIZES=small (or numbers: SIZES=1000,10000) takes seconds and writes nothing; see cmd/dpb/internal/bench
 # make bench-peers  the same, also beside DVC, Snakemake, dbt and SQLMesh, which it installs into PEERS
 # make fuzz   every fuzz test for FUZZTIME (default 20s) each
 # make lint   gofmt, vet (also of the benchmarks), staticcheck
+# make help   this text
 
 GO         ?= go
 FUZZTIME   ?= 20s
@@ -22,7 +23,7 @@ PUBLISH    ?= engine
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: all demo story test soak bench bench-peers fuzz lint install clean
+.PHONY: all help demo story test soak bench bench-peers fuzz lint install clean
 
 all: bin/dpb
 
@@ -75,3 +76,6 @@ lint:
 
 clean:
 	rm -rf bin
+
+help:
+	@sed -n 's/^# //p' Makefile

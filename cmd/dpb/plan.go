@@ -96,10 +96,13 @@ func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selec
 	if err != nil {
 		return err
 	}
-	list, counts, code := []would{}, map[run.Fate]int{}, exitOK
+	list, counts, code, known := []would{}, map[run.Fate]int{}, exitOK, 0
 	for _, sel := range o.Needed {
 		for _, i := range sel.Partitions {
 			fate := o.Fate(sel.Node, i)
+			if fate == run.Idle && !s.Known(o.Decider, sel.Node, i).IsZero() {
+				known++
+			}
 			if fate == run.Idle || fate == run.Judged && o.Decider.State(sel.Node, i) == engine.Fresh {
 				continue
 			}
@@ -111,7 +114,7 @@ func (a *app) dryRun(ctx context.Context, s *run.Session, selected []graph.Selec
 			list, code = append(list, w), worst(code, exit)
 		}
 	}
-	if err := printWould(a, list, counts); err != nil || code == exitOK {
+	if err := printWould(a, list, counts, known); err != nil || code == exitOK {
 		return err
 	}
 	return &exitError{code: code}
@@ -149,7 +152,7 @@ type would struct {
 	Reason    string `json:"reason"`
 }
 
-func printWould(a *app, list []would, counts map[run.Fate]int) error {
+func printWould(a *app, list []would, counts map[run.Fate]int, known int) error {
 	if a.json {
 		return a.printJSON(list)
 	}
@@ -157,18 +160,26 @@ func printWould(a *app, list []would, counts map[run.Fate]int) error {
 		label, _ := engine.ParseLabel(w.Target, "")
 		fmt.Fprintf(a.stdout, "%-9s %s: %s\n", w.State, label.At(w.Partition), ui.Text(w.Reason))
 	}
-	runs, might, judged := counts[run.Runs], counts[run.MayRun], counts[run.Judged]
+	runs, might, judged, halted := counts[run.Runs], counts[run.MayRun], counts[run.Judged], counts[run.Halted]
 	text := plural(runs, "job") + " to run"
 	if might > 0 {
 		text += fmt.Sprintf(", and at most %d more, which depend on what these give", might)
 	}
 	switch {
-	case runs+might == 0 && judged == 0:
+	case runs+might+judged+known+halted == 0:
 		text = "nothing to do"
+	case runs+might+judged == 0:
+		text = "nothing to run"
 	case runs+might == 0:
 		text = fmt.Sprintf("%d to judge, without a job", judged)
 	case judged > 0:
 		text += fmt.Sprintf("; %d to judge, without a job", judged)
+	}
+	if halted > 0 {
+		text += fmt.Sprintf("; %d can't be brought to fresh", halted)
+	}
+	if known > 0 {
+		text += fmt.Sprintf("; %s to make current", plural(known, "known result"))
 	}
 	fmt.Fprintln(a.stderr, text)
 	return nil

@@ -57,6 +57,7 @@ type partitionStatus struct {
 	Reason    string `json:"reason,omitempty"`
 	Owner     string `json:"owner,omitempty"`
 	Version   string `json:"version,omitempty"` // that current names
+	Known     string `json:"known,omitempty"`   // of what is fresh, but not current: the version that a build makes current, without a job
 	Drift     string `json:"drift,omitempty"`   // of what is frozen: the state that it would have if it were not
 	Evicted   bool   `json:"evicted,omitempty"` // the store no longer has its bytes; build makes them again when somebody needs them, unless it is frozen
 
@@ -154,6 +155,9 @@ func statusOf(ctx context.Context, s *run.Session, d *plan.Decider, n *graph.Nod
 	st = partitionStatus{Target: n.Target.Label.String(), Partition: n.Set.Text(i), State: d.State(n, i).String(), Owner: n.Target.Owner}
 	if v := s.Current(n, i); !v.IsZero() {
 		st.Version = v.String()
+	}
+	if v := s.Known(d, n, i); !v.IsZero() {
+		st.Known = v.String()
 	}
 	st.Evicted = evicted(ctx, s, d, n, i)
 	if drift := d.Drift(n, i); drift != 0 {
@@ -263,7 +267,7 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 	listed, left := 0, 0
 	for _, i := range sel.Partitions {
 		state := d.State(n, i)
-		switch settled := state == engine.Fresh || state == engine.Frozen && !drifted(d, n, i) && !evicted(ctx, s, d, n, i); {
+		switch settled := state == engine.Fresh && s.Known(d, n, i).IsZero() || state == engine.Frozen && !drifted(d, n, i) && !evicted(ctx, s, d, n, i); {
 		case settled && !all && !single:
 			continue
 		case listed == maxListed && !all:
@@ -292,6 +296,9 @@ func (a *app) printStates(ctx context.Context, s *run.Session, d *plan.Decider, 
 
 func stateLine(name string, st partitionStatus) string {
 	line := name + "  " + paint(st.State)
+	if st.Known != "" {
+		line += ", not current"
+	}
 	if st.Evicted {
 		line += ", evicted"
 	}
@@ -330,7 +337,7 @@ func countPromises(promises *run.Promises, sel graph.Selected) (text string, err
 
 // countStates says "12 fresh, 2 stale", with how many of those that are not fresh keep a version of before, and of what is frozen how much would be another now.
 func countStates(s *run.Session, d *plan.Decider, sel graph.Selected) string {
-	counts, older, drift := map[engine.State]int{}, map[engine.State]int{}, 0
+	counts, older, drift, known := map[engine.State]int{}, map[engine.State]int{}, 0, 0
 	for _, i := range sel.Partitions {
 		state := d.State(sel.Node, i)
 		counts[state]++
@@ -339,6 +346,9 @@ func countStates(s *run.Session, d *plan.Decider, sel graph.Selected) string {
 		}
 		if drifted(d, sel.Node, i) {
 			drift++
+		}
+		if !s.Known(d, sel.Node, i).IsZero() {
+			known++
 		}
 	}
 	var out []string
@@ -351,6 +361,8 @@ func countStates(s *run.Session, d *plan.Decider, sel graph.Selected) string {
 		switch {
 		case state == engine.Frozen && drift > 0:
 			text += fmt.Sprintf(" (%d would differ now)", drift)
+		case state == engine.Fresh && known > 0:
+			text += fmt.Sprintf(" (%d not current: the result is known, and a build puts it back)", known)
 		case state != engine.Frozen && state != engine.Fresh && older[state] > 0:
 			text += fmt.Sprintf(" (%d on an older version)", older[state])
 		}

@@ -50,6 +50,9 @@ its commit; * marks the one that is current.` +
 					return a.printJSON(cause)
 				}
 				a.printCause(cause, 0)
+				if more := unsettled(d, sel) - 1; more > 0 {
+					fmt.Fprintf(a.stderr, "%s of %s not fresh either: dpb status --all lists them\n", plural(more, "more partition"), sel.Node.Target.Label)
+				}
 				return nil
 			})
 		},
@@ -90,11 +93,26 @@ func (a *app) whyEach(s *run.Session, d *plan.Decider, sel graph.Selected) error
 // interesting picks the first partition that is not fresh, else the last.
 func interesting(d *plan.Decider, sel graph.Selected) int {
 	for _, i := range sel.Partitions {
-		if s := d.State(sel.Node, i); s != engine.Fresh && s != engine.Frozen {
+		if !isSettled(d, sel.Node, i) {
 			return i
 		}
 	}
 	return sel.Partitions[len(sel.Partitions)-1]
+}
+
+func isSettled(d *plan.Decider, n *graph.Node, i int) bool {
+	s := d.State(n, i)
+	return s == engine.Fresh || s == engine.Frozen
+}
+
+// unsettled counts the partitions that are neither fresh nor frozen.
+func unsettled(d *plan.Decider, sel graph.Selected) (count int) {
+	for _, i := range sel.Partitions {
+		if !isSettled(d, sel.Node, i) {
+			count++
+		}
+	}
+	return count
 }
 
 func (a *app) printCause(c *run.Cause, depth int) {

@@ -465,6 +465,9 @@ func (b *build) upToDateNow(n *graph.Node, i int, r *record) {
 		if r != nil && r.restored {
 			b.counts.Restored++
 		}
+		if r != nil && r.reshown {
+			b.counts.Reshown++
+		}
 	}
 	b.recorder.keep(r)
 }

@@ -64,6 +64,7 @@ type Counts struct {
 	Total    int // actions known to belong to the build, sources not counted
 	UpToDate int // needed no job
 	Restored int // of UpToDate: those whose result was known, but was not the current one
+	Reshown  int // of UpToDate: those that dpb-out lacked, or that somebody changed there
 	Ran      int // jobs that succeeded
 	Same     int // of Ran: those whose outputs were what was there before
 	Judged   int // judged anew without a job; those that passed are among UpToDate

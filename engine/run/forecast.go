@@ -14,6 +14,7 @@ import (
 type Forecast struct {
 	Targets  []TargetForecast `json:"targets"` // those with something to do, producers before consumers
 	UpToDate int              `json:"up_to_date"`
+	Known    int              `json:"known"`   // of them: those whose result is known, but not current
 	Judged   int              `json:"judged"`  // to be judged anew, without a job
 	Run      Load             `json:"run"`     // jobs that run
 	MayRun   Load             `json:"may_run"` // jobs that early cutoff may spare
@@ -128,6 +129,7 @@ func (o *Outlook) Forecast(ctx context.Context, places int) (*Forecast, error) {
 		}
 		if isJob(sel.Node) {
 			out.UpToDate += o.count(sel, Idle)
+			out.Known += o.known(sel)
 		}
 		if t.Run.Jobs+t.MayRun.Jobs+t.Judged > 0 {
 			out.Targets = append(out.Targets, t)
@@ -148,6 +150,16 @@ func (o *Outlook) Forecast(ctx context.Context, places int) (*Forecast, error) {
 func (o *Outlook) count(sel graph.Selected, f Fate) (n int) {
 	for _, i := range sel.Partitions {
 		if o.Fate(sel.Node, i) == f {
+			n++
+		}
+	}
+	return n
+}
+
+// known counts the results that a build makes current without a job.
+func (o *Outlook) known(sel graph.Selected) (n int) {
+	for _, i := range sel.Partitions {
+		if o.Fate(sel.Node, i) == Idle && !o.s.Known(o.Decider, sel.Node, i).IsZero() {
 			n++
 		}
 	}

@@ -26,6 +26,7 @@ type record struct {
 	run        *engine.Run
 	begins     bool                  // the build's first job has started
 	restored   bool                  // no job ran, and current named another version
+	reshown    bool                  // nor that, but dpb-out lacked what it is to show
 	replace    bool                  // the result of before has expired, or its bytes are gone
 	version    *engine.Version       // to record
 	point      bool                  // current has to name the version
@@ -352,7 +353,8 @@ func (b *build) outdated(n *graph.Node, i int) *record {
 		rec.version, rec.outputs = b.s.versionOf(n, i, p.Result.Key, p.Outputs), plan.Visible(p.Result, p.Outputs)
 		rec.restored, rec.point = rec.version.ID != current, rec.version.ID != current || b.s.currentRules(n, i) != rec.shape
 	}
-	if !rec.point && (!isJob(n) || b.s.View.Current(n.Target, n.Set.Partition(i), current)) {
+	rec.reshown = isJob(n) && !rec.restored && !b.s.View.Current(n.Target, n.Set.Partition(i), current)
+	if !rec.point && !rec.reshown {
 		return nil
 	}
 	return rec

@@ -388,6 +388,22 @@ func (s *Session) HeldVersion(d *plan.Decider, n *graph.Node, i int) engine.Vers
 	return s.versionOf(n, i, d.Key(n, i), p.Outputs).ID
 }
 
+// Known is the version that a build makes current without a job, as its result is known; zero if none is, or current names it.
+func (s *Session) Known(d *plan.Decider, n *graph.Node, i int) engine.VersionID {
+	if !isJob(n) || s.locked != nil || d.State(n, i) != engine.Fresh {
+		return engine.VersionID{}
+	}
+	p, decided := d.Pending(n.Base + graph.ActionID(i))
+	if !decided || p.Result == nil { // the pointer itself told so
+		return engine.VersionID{}
+	}
+	id := s.versionOf(n, i, p.Result.Key, p.Outputs).ID
+	if id == s.Current(n, i) {
+		return engine.VersionID{}
+	}
+	return id
+}
+
 // Built says whether anything was ever built in a checkout: whether current names anything there.
 func Built(c Config) (bool, error) {
 	environment, err := EnvironmentOf(c.Root)

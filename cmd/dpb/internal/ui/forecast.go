@@ -222,6 +222,9 @@ func (p printer) jobs(f *run.Forecast) string {
 	if f.UpToDate > 0 {
 		line += "; " + Count(int64(f.UpToDate)) + " up to date"
 	}
+	if f.Known > 0 {
+		line += ", " + Count(int64(f.Known)) + " of them by results that are known, but not current"
+	}
 	return line
 }
 

@@ -109,6 +109,7 @@ type jsonCountsOf struct {
 	Total    int `json:"total"`
 	UpToDate int `json:"up_to_date"`
 	Restored int `json:"restored"`
+	Reshown  int `json:"reshown"`
 	Ran      int `json:"ran"`
 	Same     int `json:"same"`
 	Judged   int `json:"judged"`

@@ -59,6 +59,9 @@ func (p printer) headline(s run.Summary) string {
 		return line
 	}
 	line := "nothing to do"
+	if s.Restored+s.Reshown > 0 {
+		line = "nothing to run"
+	}
 	switch s.UpToDate {
 	case 0:
 	case 1:
@@ -66,10 +69,18 @@ func (p printer) headline(s run.Summary) string {
 	default:
 		line += ": " + Count(int64(s.UpToDate)) + " actions are up to date"
 	}
-	if s.Restored > 0 {
-		line += ", " + Count(int64(s.Restored)) + " of them from results that were known"
+	return line + putBack(s.Counts) + p.faint.Sprint(" ("+took+")")
+}
+
+// putBack says what was done without a job.
+func putBack(c run.Counts) (text string) {
+	if c.Restored > 0 {
+		text = ", " + Count(int64(c.Restored)) + " of them from results that were known"
 	}
-	return line + p.faint.Sprint(" ("+took+")")
+	if c.Reshown > 0 {
+		text += ", " + Count(int64(c.Reshown)) + " put back in " + engine.OutputDir
+	}
+	return text
 }
 
 // onlyRules says that something is left undone, and nothing but rules stands in its way.
@@ -105,7 +116,7 @@ func (p printer) conditions(c run.Counts) string {
 		}
 	}
 	add(c.Judged, "judged anew without a job")
-	add(c.UpToDate, "up to date")
+	add(c.UpToDate, "up to date"+putBack(c))
 	add(c.Same, "with the same result")
 	add(c.Held, p.red.Sprint("held"))
 	add(c.Refused, p.red.Sprint("refused"))
